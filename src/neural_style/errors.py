@@ -1,0 +1,53 @@
+"""What can go wrong for a user, and the did-you-mean lookup behind the messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be run; `problems` holds every fault found, one line each."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class ImageError(ValueError):
+    """A picture that cannot be read, is too small, or cannot be written."""
+
+
+class WeightsError(ValueError):
+    """Encoder weights that cannot be found, read or trusted."""
+
+
+class DivergedError(RuntimeError):
+    """The optimisation left the finite numbers."""
+
+
+class TrackingError(RuntimeError):
+    """Weights & Biases was asked for and cannot be had."""
+
+
+def unknown_name(name: str, known: Iterable[str], what: str) -> str:
+    """Returns "unknown `what` 'name'", the closest known name if any, and all known names."""
+    names = list(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    listing = ", ".join(names) if len(names) <= 20 else f"{names[0]} ... {names[-1]}"
+    return f"unknown {what} '{name}'{hint} All names: {listing}."
+
+
+def lookup(table: Mapping[str, T], name: str, what: str) -> T:
+    """Returns `table[name]`.
+
+    Raises:
+        ConfigError: if `name` is not there; the message suggests the closest name.
+    """
+    if name not in table:
+        raise ConfigError(unknown_name(name, table, what))
+    return table[name]

@@ -1,0 +1,127 @@
+"""The picture as the only trainable parameter of a LightningModule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from neural_style.losses import LossTerms, StyleObjective
+from neural_style.vgg import Vgg19Features
+
+_NEVER = 2**62  # for Trainer.log_every_n_steps
+
+
+class StyleTransferModule(pl.LightningModule):
+    """Optimises an image until its features agree with the targets of an objective.
+
+    Args:
+        image: (1, 3, H, W), sRGB in [0, 1]: the start; it is copied.
+        encoder: the frozen network.
+        objective: the losses with their targets.
+        build_optimizer: makes the optimiser for the image.
+        steps: the last step, for logging.
+        log_every: numbers are logged at step 1, at each multiple of this and at the last step.
+        loss_scale: factor of the loss that the optimiser sees; logged losses are without it.
+
+    Steps count from 1. A logged loss belongs to the image before its step.
+    """
+
+    def __init__(
+        self,
+        image: Tensor,
+        encoder: Vgg19Features,
+        objective: StyleObjective,
+        *,
+        build_optimizer: Callable[[nn.Parameter], torch.optim.Optimizer],
+        steps: int,
+        log_every: int = 10,
+        loss_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.image = nn.Parameter(image.detach().clone())
+        self.encoder = encoder
+        self.objective = objective
+        self.evaluations = 0
+        self._build_optimizer = build_optimizer
+        self._steps = steps
+        self._log_every = log_every
+        self._loss_scale = loss_scale
+        self._is_trial = False
+
+    def forward(self, image: Tensor) -> LossTerms:
+        """The losses of any (B, 3, H, W) images."""
+        terms: LossTerms = self.objective(self.encoder(image))
+        return terms
+
+    def is_logged(self, step: int) -> bool:
+        """Whether numbers are logged at `step`."""
+        return step == 1 or step % self._log_every == 0 or step == self._steps
+
+    def train(self, mode: bool = True) -> StyleTransferModule:
+        """Switches the mode of everything but the encoder, which stays in evaluation mode."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """The optimiser of the image alone."""
+        return self._build_optimizer(self.image)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Lets Lightning read the logged tensors in this step only if there are new ones."""
+        interval = 1 if self.is_logged(self.global_step + 1) else _NEVER
+        self.trainer.log_every_n_steps = interval  # type: ignore[attr-defined]
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """The total loss of the image; the closure that the optimiser calls, perhaps repeatedly."""
+        terms = self.forward(self.image)
+        step = self.global_step + 1
+        if self.is_logged(step) and not self._is_trial:
+            self._log_terms(step, terms)
+        return terms.total.sum() * self._loss_scale
+
+    def _log_terms(self, step: int, terms: LossTerms) -> None:
+        values: dict[str, Any] = {
+            "step": float(step),  # Lightning takes a value of this name as the loggers' x axis
+            "loss/total": terms.total.detach().sum(),
+            "loss/content": terms.content.detach().sum(),
+            "loss/style": terms.style.detach().sum(),
+        }
+        for layer, value in terms.style_layers.items():
+            values[f"loss/style/{layer}"] = value.detach().sum()
+        self.log_dict(values, batch_size=1)
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Any,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """One step, then the projection to [0, 1]; measures how far the picture moved."""
+        assert optimizer_closure is not None
+        step = self.global_step + 1
+        before = self.image.detach().clone() if self.is_logged(step) else None
+
+        def counted() -> Any:
+            self.evaluations += 1
+            result = optimizer_closure()
+            self._is_trial = True  # further calls in this step try points of a line search
+            return result
+
+        self._is_trial = False
+        super().optimizer_step(epoch, batch_idx, optimizer, counted)
+        with torch.no_grad():
+            self.image.clamp_(0, 1)
+        if before is not None:
+            moved = (self.image.detach() - before).abs().mean() * 255
+            values: dict[str, Any] = {
+                "update/mean_abs": moved,
+                "optimizer/lr": float(optimizer.param_groups[0]["lr"]),
+                "optimizer/evaluations": float(self.evaluations),
+            }
+            self.log_dict(values, batch_size=1)

@@ -1,0 +1,92 @@
+"""The frozen encoder: VGG-19 up to the deepest layer asked for, with named feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neural_style.layers import convolutions_up_to, minimum_edge
+
+# ImageNet statistics of the training images of torchvision's VGG-19, per RGB channel.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class Vgg19Features(nn.Module):
+    """VGG-19 (Simonyan & Zisserman 2014) without its classifier, frozen.
+
+    Args:
+        layers: names of the maps that `forward` returns, such as `relu4_2` (after the ReLU) or
+            `conv4_2` (before it). Nothing beyond the deepest one is built.
+        weights: `convB_I.weight` and `convB_I.bias` for every convolution built.
+        pooling: `max`, as trained, or `avg`, which Gatys et al. 2015 (section Methods) found to
+            improve the gradient flow and the look.
+
+    Raises:
+        ConfigError: if a layer is unknown.
+        KeyError: if `weights` lacks a tensor.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        layers: Iterable[str],
+        weights: Mapping[str, Tensor],
+        *,
+        pooling: Literal["max", "avg"] = "max",
+    ) -> None:
+        super().__init__()
+        self.layers = tuple(dict.fromkeys(layers))
+        self.minimum_edge = minimum_edge(self.layers)
+        self._table = convolutions_up_to(self.layers)
+        self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
+        self.convolutions = nn.ModuleDict()
+        for layer in self._table:
+            module = nn.Conv2d(layer.in_channels, layer.out_channels, kernel_size=3, padding=1)
+            module.load_state_dict(
+                {kind: weights[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
+            )
+            self.convolutions[layer.conv] = module
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """Computes the feature maps of `layers`.
+
+        Args:
+            image: (B, 3, H, W), sRGB in [0, 1].
+
+        Returns:
+            Layer name to (B, C, H / 2^p, W / 2^p) for p poolings before it, edges rounded down.
+
+        Raises:
+            ValueError: if an edge is smaller than `minimum_edge`.
+        """
+        if min(image.shape[-2:]) < self.minimum_edge:
+            raise ValueError(
+                f"an image of {tuple(image.shape[-2:])} pixels is too small for {self.layers}; "
+                f"each edge needs {self.minimum_edge}"
+            )
+        features: dict[str, Tensor] = {}
+        x = (image - self.mean) / self.std
+        block = 1
+        for layer in self._table:
+            if layer.block != block:
+                x, block = self._pool(x, 2), layer.block
+            x = self.convolutions[layer.conv](x)
+            if layer.conv in self.layers:
+                features[layer.conv] = x
+                x = F.relu(x)  # a map that is handed out must not be rewritten
+            else:
+                x = F.relu_(x)  # saves a copy; neither convolution nor ReLU needs it for gradients
+            if layer.relu in self.layers:
+                features[layer.relu] = x
+        return features

@@ -1,0 +1,139 @@
+"""Fixtures: small pictures, a VGG-19 file with seeded random weights, and leak checks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from neural_style.config import load_config
+from neural_style.layers import CONVOLUTIONS
+from neural_style.schema import Config
+from neural_style.vgg import Vgg19Features
+from neural_style.weights import VARIABLE, load_weights
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+TRACKING_VARIABLES = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "NETRC")
+
+
+def random_vgg_tensors(seed: int = 0) -> dict[str, torch.Tensor]:
+    """He-initialised kernels under torchvision's names, so that maps keep their magnitude."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for layer in CONVOLUTIONS:
+        shape = (layer.out_channels, layer.in_channels, 3, 3)
+        gain = (2 / (9 * layer.in_channels)) ** 0.5
+        kernel = torch.randn(shape, generator=generator) * gain
+        tensors[f"features.{layer.index}.weight"] = kernel.half()
+        tensors[f"features.{layer.index}.bias"] = torch.zeros(layer.out_channels)
+    return tensors
+
+
+@pytest.fixture(scope="session")
+def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole set of VGG-19 feature weights, random but well scaled."""
+    path = tmp_path_factory.mktemp("weights") / "vgg19.safetensors"
+    save_file(random_vgg_tensors(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def make_encoder(vgg_file: Path) -> Callable[..., Vgg19Features]:
+    """Builds a random VGG-19 for some layers."""
+    weights = load_weights(str(vgg_file), CONVOLUTIONS)
+
+    def build(*layers: str, pooling: str = "max") -> Vgg19Features:
+        return Vgg19Features(layers, weights.tensors, pooling=pooling)  # type: ignore[arg-type]
+
+    return build
+
+
+def make_picture(size: tuple[int, int], seed: int) -> Image.Image:
+    """A soft random pattern of (width, height)."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+    return coarse.resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    make_picture((64, 48), seed=1).save(path)
+    return path
+
+
+@pytest.fixture
+def painting(tmp_path: Path) -> Path:
+    path = tmp_path / "painting.png"
+    make_picture((56, 60), seed=2).save(path)
+    return path
+
+
+@pytest.fixture
+def make_config(
+    tmp_path: Path, photo: Path, painting: Path, vgg_file: Path
+) -> Callable[..., Config]:
+    """The real default settings, shrunk to a run of a second and pointed at `tmp_path`."""
+    small = {
+        "content.image": str(photo),
+        "style.images": [str(painting)],
+        "encoder.weights": str(vgg_file),
+        "image.size": 32,
+        "schedule.steps": 4,
+        "snapshots.every": 0,
+        "tracking.mode": "disabled",
+        "output.dir": str(tmp_path / "runs"),
+        "trainer.accelerator": "cpu",
+    }
+
+    def build(*overrides: str, path: Path | None = None, **values: object) -> Config:
+        given: Mapping[str, object] = {key.replace("__", "."): v for key, v in values.items()}
+        keys = {override.partition("=")[0] for override in overrides}
+        kept = {key: value for key, value in small.items() if key not in keys}
+        return load_config(
+            path or REPOSITORY / "configs" / "default.yaml", overrides, values={**kept, **given}
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def real_weights() -> Path:
+    """The real VGG-19; tests that use it are marked `weights`."""
+    path = os.environ.get(VARIABLE)
+    if not path:
+        pytest.skip(f"{VARIABLE} does not name VGG-19's weights")
+    return Path(path)
+
+
+def _environment() -> dict[str, str]:
+    # pytest, wandb's background service and PyTorch write these themselves.
+    own = ("PYTEST_CURRENT_TEST", "WANDB_SERVICE", "TORCHINDUCTOR_CACHE_DIR")
+    return {key: value for key, value in os.environ.items() if key not in own}
+
+
+@pytest.fixture(autouse=True)
+def isolated() -> Iterator[None]:
+    """Keeps the user's W&B account and logging out of tests, and notices what a test leaves.
+
+    Uses no `monkeypatch`, so that it ends after that of the test.
+    """
+    hidden = {name: os.environ.pop(name) for name in TRACKING_VARIABLES if name in os.environ}
+    package = logging.getLogger("neural_style")
+    logging_before = (list(package.handlers), package.level, package.propagate)
+    environment, threads = _environment(), set(threading.enumerate())
+    yield
+    package.handlers, package.level, package.propagate = logging_before
+    changed = set(_environment().items()) ^ set(environment.items())
+    os.environ.update(hidden)
+    assert not changed, f"the test changed environment variables: {changed}"
+    left = [t for t in threading.enumerate() if t not in threads and not t.daemon]
+    assert not left, f"the test left threads: {left}"

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import csv
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY, make_picture
+from PIL import Image
+
+import neural_style.run
+from neural_style.callbacks import FiniteLoss
+from neural_style.cli import main
+from neural_style.config import load_config
+from neural_style.errors import DivergedError
+from neural_style.run import stylize
+from neural_style.schema import Config
+
+MakeConfig = Callable[..., Config]
+PRESETS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_run_leaves_everything_needed_to_know_how_it_was_made(
+    make_config: MakeConfig, vgg_file: Path
+) -> None:
+    result = stylize(make_config("snapshots.steps=[2]", "tracking.log_every=2"))
+
+    assert {path.name for path in result.folder.iterdir()} == {
+        "result.png",
+        "config.yaml",
+        "metrics.csv",
+        "environment.json",
+        "snapshots",
+    }
+    assert [path.name for path in sorted((result.folder / "snapshots").iterdir())] == [
+        "step_00001.png",
+        "step_00002.png",
+        "step_00004.png",
+    ]
+    environment = json.loads((result.folder / "environment.json").read_text())
+    assert environment["steps"] == 4
+    assert environment["device"] == "cpu"
+    assert environment["weights"]["path"] == str(vgg_file)
+    assert len(environment["weights"]["sha256"]) == 64
+    assert environment["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert environment["losses"] == result.losses
+    assert [row["step"] for row in rows(result.folder)] == ["1", "2", "4"]
+
+
+def test_result_is_the_last_snapshot_and_the_returned_picture(make_config: MakeConfig) -> None:
+    result = stylize(make_config())
+    saved = pixels(result.folder / "result.png")
+    np.testing.assert_array_equal(saved, pixels(result.folder / "snapshots" / "step_00004.png"))
+    np.testing.assert_array_equal(saved, np.asarray(result.image))
+    assert result.image.size == (32, 24)
+
+
+def test_result_carries_its_settings_and_versions(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config("seed=7")
+    result = stylize(config)
+    with Image.open(result.folder / "result.png") as image:
+        text = image.info
+    settings = tmp_path / "from_png.yaml"
+    settings.write_text(text["neural-style settings"])
+    assert load_config(settings) == config
+    assert json.loads(text["neural-style versions"])["torch"]
+
+
+def test_saved_settings_make_the_same_picture_from_another_folder(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    first = stylize(make_config("content.image=photo.png", "init.mode=blend", "seed=5"))
+    monkeypatch.chdir(REPOSITORY)
+    again = stylize(load_config(first.folder / "config.yaml"))
+    np.testing.assert_array_equal(np.asarray(first.image), np.asarray(again.image))
+    assert again.folder != first.folder
+
+
+def test_loss_of_the_result_is_that_of_the_next_logged_step(make_config: MakeConfig) -> None:
+    short = stylize(make_config("schedule.steps=3", "tracking.log_every=1"))
+    longer = stylize(make_config("schedule.steps=4", "tracking.log_every=1"))
+    logged = float(rows(longer.folder)[3]["loss/total"])
+    assert short.losses["total"] == pytest.approx(logged, rel=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["content", "noise", "blend", "multiply", "style", "file"])
+def test_every_start_lowers_the_loss(make_config: MakeConfig, painting: Path, mode: str) -> None:
+    # Content has no loss at the photo itself, so only the sum can be asked to fall.
+    result = stylize(make_config(f"init.mode={mode}", f"init.file={painting}", "schedule.steps=12"))
+    assert result.losses["total"] < float(rows(result.folder)[0]["loss/total"])
+
+
+@pytest.mark.parametrize("normalization", ["relative", "gatys", "paper"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "sgd"])
+def test_every_optimiser_lowers_every_loss(
+    make_config: MakeConfig, normalization: str, optimizer: str
+) -> None:
+    overrides = [f"optimizer.name={optimizer}", f"loss.normalization={normalization}"]
+    if optimizer == "sgd":
+        rates = {"relative": 0.1, "gatys": 1e-4, "paper": 4e-11}
+        overrides += [f"optimizer.lr={rates[normalization]}", "optimizer.sgd.momentum=0.5"]
+    result = stylize(make_config("init.mode=noise", "schedule.steps=8", *overrides))
+    assert result.losses["total"] < 0.9 * float(rows(result.folder)[0]["loss/total"])
+    assert result.steps == 8
+
+
+def test_line_search_evaluations_are_counted_apart_from_steps(make_config: MakeConfig) -> None:
+    result = stylize(
+        make_config("optimizer.name=lbfgs", "optimizer.lbfgs.line_search=strong_wolfe")
+    )
+    assert result.steps == 4
+    assert result.evaluations > 4
+    last = rows(result.folder)[-1]
+    assert last["step"] == "4"
+    assert float(last["optimizer/evaluations"]) == result.evaluations
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_every_preset_runs(make_config: MakeConfig, preset: Path) -> None:
+    result = stylize(make_config("schedule.steps=2", path=preset))
+    assert result.steps == 2
+    assert np.isfinite(result.losses["total"])
+
+
+def test_several_styles_differ_from_either_alone(make_config: MakeConfig, tmp_path: Path) -> None:
+    other = tmp_path / "other.png"
+    make_picture((40, 60), seed=9).save(other)
+    painting = make_config().style.images[0]
+
+    def run(*styles: str) -> np.ndarray:
+        chosen = f"style.images=[{','.join(styles)}]"
+        return np.asarray(stylize(make_config(chosen, "schedule.steps=6")).image, float)
+
+    both, first, second = run(painting, str(other)), run(painting), run(str(other))
+    assert np.abs(both - first).mean() > 0.5
+    assert np.abs(both - second).mean() > 0.5
+
+
+def test_copy_is_written_in_the_format_of_its_ending(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.webp"
+    result = stylize(make_config(f"output.copy={copy}"))
+    with Image.open(copy) as image:
+        assert (image.format, image.size) == ("WEBP", result.image.size)
+
+
+def test_interrupt_keeps_the_picture_and_the_handler(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CtrlC(FiniteLoss):
+        def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+            if trainer.global_step == 2:
+                raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(neural_style.run, "FiniteLoss", CtrlC)
+    result = stylize(make_config("schedule.steps=50"))
+    assert result.interrupted
+    assert result.steps == 2
+    np.testing.assert_array_equal(pixels(result.folder / "result.png"), np.asarray(result.image))
+    assert json.loads((result.folder / "environment.json").read_text())["interrupted"] is True
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_interrupted_command_exits_with_130(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class CtrlC(FiniteLoss):
+        def on_train_batch_end(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(neural_style.run, "FiniteLoss", CtrlC)
+    settings = stylize(make_config("schedule.steps=1")).folder / "config.yaml"
+    assert main(str(settings)) == 130
+
+
+def test_loss_that_is_no_number_ends_the_run(make_config: MakeConfig) -> None:
+    config = make_config(
+        "loss.normalization=paper", "style.weight=1e30", "optimizer.name=sgd", "optimizer.lr=1e30"
+    )
+    with pytest.raises(DivergedError, match=r"by step 4 at optimizer\.lr=1e\+30"):
+        stylize(config)
+
+
+def test_seed_reaches_the_noise_and_zero_is_one_of_its_own(make_config: MakeConfig) -> None:
+    def run(seed: int) -> np.ndarray:
+        config = make_config("init.mode=noise", f"seed={seed}", "schedule.steps=1")
+        return np.asarray(stylize(config).image, float)
+
+    zero = run(0)
+    np.testing.assert_array_equal(zero, run(0))
+    assert np.abs(zero - run(1)).mean() > 10
+
+
+def test_style_weight_reaches_the_picture(make_config: MakeConfig) -> None:
+    weak = stylize(make_config("style.weight=0.1", "schedule.steps=10"))
+    strong = stylize(make_config("style.weight=100", "schedule.steps=10"))
+    assert strong.losses["style"] < weak.losses["style"]
+    assert strong.losses["content"] > weak.losses["content"]

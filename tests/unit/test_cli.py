@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import neural_style.run
+from neural_style.cli import main, split_styles
+from neural_style.config import load_config
+from neural_style.errors import (
+    ConfigError,
+    DivergedError,
+    ImageError,
+    TrackingError,
+    WeightsError,
+)
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEFAULT = "configs/default.yaml"
+
+
+@pytest.fixture(autouse=True)
+def in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default settings name pictures relative to it."""
+    monkeypatch.chdir(REPOSITORY)
+
+
+@pytest.fixture
+def no_vgg(tmp_path: Path) -> str:
+    """A file that looks like weights by its name alone."""
+    path = tmp_path / "garbage.safetensors"
+    path.write_bytes(b"these are no weights")
+    return str(path)
+
+
+@pytest.fixture
+def run_ends(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Replaces the run by an outcome: an exception or a result."""
+
+    def replace(outcome: BaseException | object) -> list[Any]:
+        configs: list[Any] = []
+
+        def stylize(config: Any, **options: object) -> object:
+            configs.append(config)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(neural_style.run, "stylize", stylize)
+        return configs
+
+    return replace
+
+
+def test_bad_settings_exit_with_2_and_a_line_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(DEFAULT, ["style.wieght=1", "seed=-1"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(
+        "error: style.wieght: unknown setting 'wieght'; did you mean 'weight'?"
+    )
+    assert lines[1].startswith("error: seed: -1 is out of range")
+
+
+def test_a_missing_file_of_settings_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main("configs/nope.yaml") == 2
+    assert "no such file: 'configs/nope.yaml'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("role", ["content.image", "style.images"])
+@pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\nbroken"])
+def test_a_broken_picture_is_named_before_weights_are_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, no_vgg: str, role: str, content: bytes
+) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(content)
+    values = {role: str(broken), "encoder.weights": no_vgg, "output.dir": str(tmp_path / "runs")}
+    assert main(DEFAULT, ["trainer.accelerator=cpu"], values=values) == 2
+    err = capsys.readouterr().err
+    assert err.count("error:") == 1
+    assert f"error: '{broken}': " in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_picture_too_small_for_the_layers_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, no_vgg: str
+) -> None:
+    thin = tmp_path / "thin.png"
+    Image.new("RGB", (400, 4)).save(thin)
+    values = {"content.image": str(thin), "encoder.weights": no_vgg}
+    assert main(DEFAULT, ["image.size=64", "trainer.accelerator=cpu"], values=values) == 2
+    err = capsys.readouterr().err
+    assert f"error: '{thin}': 400x4 becomes 64x1 pixels" in err
+    assert "Traceback" not in err
+
+
+def test_unreadable_weights_exit_with_2_and_leave_no_folder(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, no_vgg: str
+) -> None:
+    values = {"encoder.weights": no_vgg, "output.dir": str(tmp_path / "runs")}
+    assert main(DEFAULT, ["image.size=32", "trainer.accelerator=cpu"], values=values) == 2
+    err = capsys.readouterr().err
+    assert f"error: '{no_vgg}' cannot be read as weights" in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("trainer.accelerator: none here"), 2),
+        (ImageError("'a.png': none here"), 2),
+        (WeightsError("'a.pth': none here"), 2),
+        (DivergedError("the loss is nan: none here"), 1),
+        (TrackingError("no connection: none here"), 1),
+        (OSError(28, "none here"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_a_known_failure_is_one_line(
+    run_ends: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    status: int,
+) -> None:
+    run_ends(error)
+    assert main(DEFAULT) == status
+    assert capsys.readouterr().err == f"error: {error}\n"
+
+
+def test_an_unforeseen_failure_shows_its_traceback(
+    run_ends: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_ends(RuntimeError("a bug"))
+    assert main(DEFAULT) == 1
+    err = capsys.readouterr().err
+    assert "error: this should not have happened" in err
+    assert "Traceback" in err
+    assert "RuntimeError: a bug" in err
+
+
+def test_an_early_interrupt_exits_with_130(
+    run_ends: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_ends(KeyboardInterrupt())
+    assert main(DEFAULT) == 130
+    err = capsys.readouterr().err
+    assert err.startswith("Interrupted")
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("interrupted", "status"), [(False, 0), (True, 130)])
+def test_the_status_tells_whether_the_run_was_interrupted(
+    run_ends: Callable[..., list[Any]], interrupted: bool, status: int
+) -> None:
+    configs = run_ends(SimpleNamespace(interrupted=interrupted))
+    assert main(DEFAULT, ["seed=5"], values={"image.size": 64}) == status
+    assert configs == [load_config(DEFAULT, ["seed=5", "image.size=64"])]
+
+
+def test_printed_settings_load_back_and_nothing_is_run(
+    run_ends: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    configs = run_ends(AssertionError("ran"))
+    overrides = ["optimizer.name=lbfgs", "style.layers={conv1_1: 1}"]
+    assert main(DEFAULT, overrides, values={"seed": 3}, print_config=True) == 0
+    out, err = capsys.readouterr()
+    path = tmp_path / "printed.yaml"
+    path.write_text(out, encoding="utf-8")
+    config = load_config(path)
+    assert config == load_config(DEFAULT, [*overrides, "seed=3"])
+    assert (config.seed, config.optimizer.lr) == (3, 1.0)
+    assert (configs, err) == ([], "")
+
+
+def test_bad_settings_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(DEFAULT, ["seed=-1"], print_config=True) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_message_in_brackets_is_no_markup(
+    run_ends: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_ends(ImageError("'[red]a[/red].png': no such file"))
+    main(DEFAULT)
+    assert "'[red]a[/red].png'" in capsys.readouterr().err
+
+
+def test_a_long_message_stays_on_one_line(
+    run_ends: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_ends(ImageError("word " * 100))
+    main(DEFAULT)
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_running_twice_does_not_log_twice(
+    run_ends: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_ends(ImageError("once"))
+    main(DEFAULT)
+    capsys.readouterr()
+    main(DEFAULT)
+    assert capsys.readouterr().err.count("once") == 1
+
+
+@pytest.mark.parametrize(("level", "shown"), [("warning", False), ("DEBUG", True)])
+def test_the_log_level_comes_from_the_environment(
+    run_ends: Callable[..., list[Any]],
+    capsys: pytest.CaptureFixture[str],
+    level: str,
+    shown: bool,
+) -> None:
+    run_ends(SimpleNamespace(interrupted=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEURAL_STYLE_LOG", level)
+        assert main(DEFAULT) == 0
+    logging.getLogger("neural_style.test").info("a remark")
+    assert ("a remark" in capsys.readouterr().err) == shown
+
+
+def test_an_unknown_log_level_is_no_crash(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NEURAL_STYLE_LOG", "loud")
+        assert main(DEFAULT, print_config=True) in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "styles", "overrides"),
+    [
+        (None, None, []),
+        ([], [], []),
+        (["a.jpg", "b.png"], ["a.jpg", "b.png"], []),
+        (["a.jpg", "seed=1"], ["a.jpg"], ["seed=1"]),
+        (["seed=1", "a.jpg", "style.weight=2"], ["a.jpg"], ["seed=1", "style.weight=2"]),
+        (["a.jpg", "style.layers.relu1_1=0.5"], ["a.jpg"], ["style.layers.relu1_1=0.5"]),
+        (["a.jpg", "optimizer.sgd.momentum="], ["a.jpg"], ["optimizer.sgd.momentum="]),
+        (["dir/x=1.jpg", "X=1.jpg"], ["dir/x=1.jpg", "X=1.jpg"], []),
+    ],
+)
+def test_words_after_style_are_parted_into_files_and_settings(
+    words: list[str] | None, styles: list[str] | None, overrides: list[str]
+) -> None:
+    assert split_styles(words) == (styles, overrides)
+
+
+def test_a_file_whose_name_looks_like_a_setting_is_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("seed=1").touch()
+    assert split_styles(["seed=1", "seed=2"]) == (["seed=1"], ["seed=2"])
+
+
+def test_errors_of_the_settings_need_not_wait_for_pytorch() -> None:
+    code = (
+        "import sys; from neural_style.cli import main; "
+        "status = main('configs/nope.yaml'); print(status, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]
