@@ -56,12 +56,14 @@ class Snapshots(pl.Callback):
     ) -> None:
         """Runs after the step and the clamp, so the picture is the one that the step made."""
         assert isinstance(pl_module, StyleTransferModule)
-        step = trainer.global_step
+        step = pl_module.completed
         if self.is_chosen(step):
             try:
                 picture = to_picture(pl_module.image)
             except ValueError as error:
-                raise _diverged(trainer, "picture holds values that are not finite") from error
+                raise _diverged(
+                    trainer, pl_module.completed, "picture holds values that are not finite"
+                ) from error
             save_picture(picture, self._folder / f"step_{step:05d}.png")
             if self._publish:
                 self._publish(step, picture)
@@ -79,18 +81,17 @@ class FiniteLoss(pl.Callback):
             DivergedError: if it is infinite or not a number.
         """
         assert isinstance(pl_module, StyleTransferModule)
-        if not pl_module.is_logged(trainer.global_step):
+        if not pl_module.is_logged(pl_module.completed):
             return
         loss = float(trainer.callback_metrics["loss/total"])
         if not math.isfinite(loss):
-            raise _diverged(trainer, f"loss became {loss}")
+            raise _diverged(trainer, pl_module.completed, f"loss became {loss}")
 
 
-def _diverged(trainer: pl.Trainer, what: str) -> DivergedError:
+def _diverged(trainer: pl.Trainer, step: int, what: str) -> DivergedError:
     rate = trainer.optimizers[0].param_groups[0]["lr"]
     return DivergedError(
-        f"The {what} by step {trainer.global_step} at optimizer.lr={rate:g}; "
-        f"try optimizer.lr={rate / 10:g}."
+        f"The {what} by step {step} at optimizer.lr={rate:g}; try optimizer.lr={rate / 10:g}."
     )
 
 
@@ -109,10 +110,12 @@ class ShowProgress(pl.Callback):
         self._bar = _bar(console) if console is not None and console.is_terminal else None
         self._losses = ""
         self._due = False
-        self._began = 0.0
+        self._began: float | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock, and the bar if there is one."""
+        if self._began is not None:
+            return  # a further size of the same run
         self._began = time.monotonic()
         if self._bar:
             self._bar.start()
@@ -123,7 +126,7 @@ class ShowProgress(pl.Callback):
     ) -> None:
         """Moves on by a step; numbers are read from the device at logged steps only."""
         assert isinstance(pl_module, StyleTransferModule)
-        step = trainer.global_step
+        step = pl_module.completed
         logged = pl_module.is_logged(step)
         if logged:
             values = trainer.callback_metrics
@@ -131,6 +134,7 @@ class ShowProgress(pl.Callback):
                 f"{name} {float(values[f'loss/{name}']):.4g}"
                 for name in ("total", "content", "style")
             )
+        assert self._began is not None
         speed = step / (time.monotonic() - self._began)
         if self._bar:
             self._bar.update(
@@ -148,7 +152,9 @@ class ShowProgress(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leaves the finished bar on the screen."""
-        self._stop()
+        assert isinstance(pl_module, StyleTransferModule)
+        if pl_module.completed >= self._steps:
+            self._stop()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException

@@ -47,6 +47,13 @@ def _range_problems(config: Config) -> Iterator[str]:
         ("content.weight", config.content.weight, config.content.weight >= 0, "0 or more"),
         ("style.weight", config.style.weight, config.style.weight >= 0, "0 or more"),
         ("init.noise_ratio", config.init.noise_ratio, 0 <= config.init.noise_ratio <= 1, "0 to 1"),
+        (
+            "schedule.lr_final",
+            config.schedule.lr_final,
+            0 <= config.schedule.lr_final <= 1,
+            "0 to 1",
+        ),
+        ("style.scale", config.style.scale, config.style.scale > 0, "above 0"),
         ("schedule.steps", config.schedule.steps, config.schedule.steps >= 1, "1 or more"),
         ("snapshots.every", config.snapshots.every, config.snapshots.every >= 0, "0 (off) or more"),
         ("tracking.log_every", config.tracking.log_every, config.tracking.log_every >= 1, "1 up"),
@@ -68,6 +75,13 @@ def _range_problems(config: Config) -> Iterator[str]:
     rules += [
         ("style.image_weights", weight, weight >= 0, "0 or more each")
         for weight in config.style.image_weights
+    ]
+    rules += [
+        ("schedule.scales", scale, 0 < scale <= 1, "above 0 to 1, each")
+        for scale in config.schedule.scales
+    ]
+    rules += [
+        ("schedule.shares", share, share > 0, "above 0, each") for share in config.schedule.shares
     ]
     rules += [
         ("snapshots.steps", step, step >= 1, "1 or more each") for step in config.snapshots.steps
@@ -105,16 +119,16 @@ def _file_problems(config: Config) -> Iterator[str]:
                 f"encoder.weights: '{weights}' is neither auto, imagenet nor a file ending in "
                 f"{', '.join(WEIGHT_SUFFIXES)}."
             )
-        elif not Path(weights).is_file():
+        elif not os.path.isfile(weights):
             yield f"encoder.weights: no such file: '{weights}' (from {Path.cwd()})."
     copy = config.output.copy
     if copy is not None:
         if Path(copy).suffix.lower() not in PICTURE_SUFFIXES:
             yield f"output.copy: '{copy}' must end in one of {', '.join(PICTURE_SUFFIXES)}."
-        elif not Path(copy).absolute().parent.is_dir():
+        elif not os.path.isdir(Path(copy).absolute().parent):
             yield f"output.copy: no such folder: '{Path(copy).parent}'; make it first."
     folder = Path(config.output.dir).absolute()
-    nearest = next(place for place in (folder, *folder.parents) if place.exists())
+    nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))
     if not nearest.is_dir():
         yield f"output.dir: '{nearest}' is a file; name a folder."
 
@@ -125,7 +139,7 @@ def _clashes(config: Config) -> Iterator[str]:
         yield "style.images: empty; name at least one painting."
     if weights and len(weights) != len(styles):
         yield f"style.image_weights: {len(weights)} weights for {len(styles)} style images."
-    elif weights and not sum(weights) > 0:
+    elif weights and all(weight == 0 for weight in weights):
         yield "style.image_weights: all are 0; at least one must be above 0."
     if config.content.weight == 0 and config.style.weight == 0:
         yield "content.weight and style.weight: both are 0, so there is nothing to optimise."
@@ -139,7 +153,12 @@ def _clashes(config: Config) -> Iterator[str]:
         )
     if optimizer.sgd.nesterov and optimizer.sgd.momentum == 0:
         yield "optimizer.sgd.nesterov: needs optimizer.sgd.momentum above 0."
-    if optimizer.name == "lbfgs" and config.trainer.precision != "32-true":
+    scales, shares = config.schedule.scales, config.schedule.shares
+    if not scales or scales[-1] != 1 or list(scales) != sorted(set(scales)):
+        yield f"schedule.scales: {list(scales)} must rise and end with 1.0, the result's size."
+    if shares and len(shares) != len(scales):
+        yield f"schedule.shares: {len(shares)} shares of the steps for {len(scales)} scales."
+    if optimizer.name == "lbfgs" and config.trainer.precision == "bf16-mixed":
         yield (
             "trainer.precision: L-BFGS needs the exact gradients of 32-true; "
             f"{config.trainer.precision} rounds them to 8 bits."

@@ -7,6 +7,7 @@ reported at once, before PyTorch is imported or a weight is read.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,17 +79,13 @@ def to_yaml(config: Config) -> str:
 
 def to_dict(config: Config) -> dict[str, Any]:
     """The settings as plain nested containers, lists for tuples."""
-    plain: Any = OmegaConf.to_container(OmegaConf.structured(config))
-    return {
-        key: {name: _listed(value) for name, value in section.items()}
-        if isinstance(section, dict)
-        else section
-        for key, section in plain.items()
-    }
 
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(one) for key, one in value.items()}
+        return list(value) if isinstance(value, tuple) else value
 
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -184,7 +181,7 @@ def _reset(settings: dict[str, Any], key: str) -> None:
 def _literal(value: Any) -> Any:
     """The same value with `${` escaped, which OmegaConf would fill in."""
     if isinstance(value, str):
-        return value.replace("${", "\\${")
+        return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + "\\${", value)
     if isinstance(value, Mapping):
         return {key: _literal(one) for key, one in value.items()}
     return [_literal(one) for one in value] if isinstance(value, list | tuple) else value

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import sys
+from typing import Literal
 
 import torch
 
 from neural_style.errors import ConfigError
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """The device that Lightning will take for `trainer.accelerator`: a GPU before the CPU."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", 0)
+    if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps", 0)
+    return torch.device("cpu")
 
 
 def require_accelerator(name: str) -> None:
@@ -21,6 +31,20 @@ def require_accelerator(name: str) -> None:
         raise ConfigError(
             f"trainer.accelerator: PyTorch finds no {name} device here; use auto or cpu."
         )
+
+
+def best_precision(device: torch.device) -> Literal["32-true", "bf16-mixed"]:
+    """bfloat16 autocast where the hardware has it, by PyTorch's own account, else float32.
+
+    Never float16: activations of VGG-19 go beyond its range.
+    """
+    native = False
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            native = native or bool(getattr(torch.cpu, probe, lambda: False)())
+    return "bf16-mixed" if native else "32-true"
 
 
 def device_name(device: torch.device) -> str:

@@ -28,7 +28,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, steps: int) -> bool:
     except SystemExit as stop:  # how Lightning leaves after an interrupt
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise
-        logger.warning("Interrupted after step %d; keeping the picture.", trainer.global_step)
+        logger.warning("Interrupted; keeping the picture as it is.")
         return True
     return False
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from neural_style.losses import LossTerms, StyleObjective
@@ -22,8 +23,10 @@ class StyleTransferModule(pl.LightningModule):
         image: (1, 3, H, W), sRGB in [0, 1]: the start; it is copied.
         encoder: the frozen network.
         objective: the losses with their targets.
-        build_optimizer: makes the optimiser for the image.
-        steps: the last step, for logging.
+        build_optimizer: makes the optimiser for the image, and its rate schedule if there is one.
+        steps: the last step of the run, for logging.
+        first_step: steps that the run has done before, at smaller sizes.
+        evaluations: forward and backward passes that the run has done before.
         log_every: numbers are logged at step 1, at each multiple of this and at the last step.
         loss_scale: factor of the loss that the optimiser sees; logged losses are without it.
 
@@ -36,8 +39,10 @@ class StyleTransferModule(pl.LightningModule):
         encoder: Vgg19Features,
         objective: StyleObjective,
         *,
-        build_optimizer: Callable[[nn.Parameter], torch.optim.Optimizer],
+        build_optimizer: Callable[[nn.Parameter], OptimizerLRScheduler],
         steps: int,
+        first_step: int = 0,
+        evaluations: int = 0,
         log_every: int = 10,
         loss_scale: float = 1.0,
     ) -> None:
@@ -45,9 +50,10 @@ class StyleTransferModule(pl.LightningModule):
         self.image = nn.Parameter(image.detach().clone())
         self.encoder = encoder
         self.objective = objective
-        self.evaluations = 0
+        self.evaluations = evaluations
         self._build_optimizer = build_optimizer
         self._steps = steps
+        self._first_step = first_step
         self._log_every = log_every
         self._loss_scale = loss_scale
         self._is_trial = False
@@ -56,6 +62,11 @@ class StyleTransferModule(pl.LightningModule):
         """The losses of any (B, 3, H, W) images."""
         terms: LossTerms = self.objective(self.encoder(image))
         return terms
+
+    @property
+    def completed(self) -> int:
+        """Steps that the run has done, at this size and smaller ones."""
+        return self._first_step + self.global_step
 
     def is_logged(self, step: int) -> bool:
         """Whether numbers are logged at `step`."""
@@ -67,19 +78,19 @@ class StyleTransferModule(pl.LightningModule):
         self.encoder.eval()
         return self
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser of the image alone."""
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """The optimiser of the image alone, with its rate schedule."""
         return self._build_optimizer(self.image)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Lets Lightning read the logged tensors in this step only if there are new ones."""
-        interval = 1 if self.is_logged(self.global_step + 1) else _NEVER
+        interval = 1 if self.is_logged(self.completed + 1) else _NEVER
         self.trainer.log_every_n_steps = interval  # type: ignore[attr-defined]
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The total loss of the image; the closure that the optimiser calls, perhaps repeatedly."""
         terms = self.forward(self.image)
-        step = self.global_step + 1
+        step = self.completed + 1
         if self.is_logged(step) and not self._is_trial:
             self._log_terms(step, terms)
         return terms.total.sum() * self._loss_scale
@@ -104,7 +115,7 @@ class StyleTransferModule(pl.LightningModule):
     ) -> None:
         """One step, then the projection to [0, 1]; measures how far the picture moved."""
         assert optimizer_closure is not None
-        step = self.global_step + 1
+        step = self.completed + 1
         before = self.image.detach().clone() if self.is_logged(step) else None
 
         def counted() -> Any:

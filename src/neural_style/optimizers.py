@@ -28,17 +28,17 @@ class Lbfgs(torch.optim.LBFGS):
         super().__init__(
             [parameter], lr=lr, max_iter=1, tolerance_grad=0, tolerance_change=0, **options
         )
-        self._lr = lr
 
     def step(self, closure: Callable[[], float]) -> Any:  # type: ignore[override]
         """One iteration: a direction and a step along it."""
-        parameter = self.param_groups[0]["params"][0]
-        first = not self.state[parameter]
-        self.param_groups[0]["lr"] = FIRST_STEP * parameter.numel() if first else self._lr
+        group = self.param_groups[0]
+        parameter, lr = group["params"][0], group["lr"]
+        if not self.state[parameter]:
+            group["lr"] = FIRST_STEP * parameter.numel()
         try:
             return super().step(closure)  # type: ignore[no-untyped-call]
         finally:
-            self.param_groups[0]["lr"] = self._lr
+            group["lr"] = lr
 
 
 def _adam(parameter: nn.Parameter, *, lr: float, beta1: float, beta2: float, eps: float) -> Any:

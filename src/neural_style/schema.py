@@ -15,7 +15,8 @@ OptimizerName = Literal["adam", "lbfgs", "sgd"]
 Pooling = Literal["max", "avg"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
-Precision = Literal["32-true", "bf16-mixed"]
+Precision = Literal["auto", "32-true", "bf16-mixed"]
+RateSchedule = Literal["constant", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class StyleConfig:
         default_factory=lambda: {f"relu{block}_1": 0.2 for block in range(1, 6)}
     )
     weight: float = 10.0
+    scale: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,13 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class ScheduleConfig:
-    """How long."""
+    """How long, at which sizes, and how the learning rate falls."""
 
     steps: int = 200
+    scales: tuple[float, ...] = (1.0,)
+    shares: tuple[float, ...] = ()
+    lr: RateSchedule = "constant"
+    lr_final: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,7 @@ class TrainerConfig:
     """The device and its arithmetic."""
 
     accelerator: Accelerator = "auto"
-    precision: Precision = "32-true"
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True)

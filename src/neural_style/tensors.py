@@ -37,8 +37,7 @@ def start_image(
     mode: str,
     *,
     content: Tensor,
-    style: Tensor,
-    file: Tensor | None = None,
+    picture: Tensor | None = None,
     noise_ratio: float = 0.5,
     seed: int = 0,
 ) -> Tensor:
@@ -49,8 +48,7 @@ def start_image(
             `blend` from `noise_ratio` noise plus the rest content, `multiply` from noise times
             content, the start of Vagdevi & Abhishek.
         content: (1, 3, H, W).
-        style: (1, 3, H, W), the painting already at the result's size.
-        file: (1, 3, H, W), used by mode `file`.
+        picture: (1, 3, H, W), the painting or file of modes `style` and `file`.
         noise_ratio: share of noise in [0, 1], used by mode `blend`.
         seed: of the noise, which is drawn on the CPU and so the same on every device.
 
@@ -59,24 +57,24 @@ def start_image(
 
     Raises:
         ConfigError: if `mode` is unknown.
-        ValueError: if mode is `file` and `file` is None.
+        ValueError: if mode is `style` or `file` and there is no `picture`.
     """
 
     def noise() -> Tensor:
         generator = torch.Generator().manual_seed(seed)
         return torch.rand(content.shape, generator=generator)
 
-    def from_file() -> Tensor:
-        if file is None:
-            raise ValueError("mode 'file' needs the picture to start from")
-        return file
+    def from_picture() -> Tensor:
+        if picture is None:
+            raise ValueError(f"mode '{mode}' needs the picture to start from")
+        return picture
 
     starts: dict[str, Callable[[], Tensor]] = {
         "content": lambda: content,
         "noise": noise,
         "blend": lambda: noise_ratio * noise() + (1 - noise_ratio) * content,
         "multiply": lambda: noise() * content,
-        "style": lambda: style,
-        "file": from_file,
+        "style": from_picture,
+        "file": from_picture,
     }
     return lookup(starts, mode, "init.mode")().clone()

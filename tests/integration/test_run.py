@@ -12,7 +12,7 @@ import torch
 from conftest import REPOSITORY, make_picture
 from PIL import Image
 
-import neural_style.run
+import neural_style.pyramid
 from neural_style.callbacks import FiniteLoss
 from neural_style.cli import main
 from neural_style.config import load_config
@@ -169,7 +169,7 @@ def test_interrupt_keeps_the_picture_and_the_handler(
                 raise KeyboardInterrupt
 
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(neural_style.run, "FiniteLoss", CtrlC)
+    monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
     result = stylize(make_config("schedule.steps=50"))
     assert result.interrupted
     assert result.steps == 2
@@ -185,7 +185,7 @@ def test_interrupted_command_exits_with_130(
         def on_train_batch_end(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(neural_style.run, "FiniteLoss", CtrlC)
+    monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
     settings = stylize(make_config("schedule.steps=1")).folder / "config.yaml"
     assert main(str(settings)) == 130
 

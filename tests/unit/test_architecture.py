@@ -17,19 +17,17 @@ ORDER = (
     ("layers",),
     ("checks",),
     ("config",),
-    ("images", "tensors", "weights", "vgg", "losses", "optimizers", "device"),
+    ("images", "tensors", "weights", "vgg", "losses", "optimizers", "scales", "device"),
     ("inputs", "module", "fitting"),
     ("callbacks", "tracking", "record"),
+    ("pyramid",),
     ("run",),
     ("cli",),
 )
 NAMES = tuple(itertools.chain.from_iterable(ORDER))
 # Whoever reads settings or prints messages about them; all others take plain arguments.
-KNOW_SETTINGS = {"schema", "checks", "config", "record", "run", "cli"}
-NO_TORCH = {
-    *("errors", "version", "layers", "schema", "atomic", "checks", "config", "images", "record"),
-    "cli",
-}
+KNOW_SETTINGS = {"schema", "checks", "config", "record", "pyramid", "run", "cli"}
+NO_TORCH = {*itertools.chain.from_iterable(ORDER[:4]), "images", "scales", "record", "cli"}
 SETTINGS_MODULES = {"schema", "checks", "config"}
 
 

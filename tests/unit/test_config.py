@@ -194,7 +194,7 @@ def test_the_settings_are_frozen() -> None:
         ("optimiser.lr=1", "unknown setting 'optimiser'; did you mean 'optimizer'?"),
         ("style.wieght=1", "style.wieght: unknown setting 'wieght'; did you mean 'weight'?"),
         ("optimizer.adam.beta3=0", "optimizer.adam.beta3: unknown setting 'beta3'; did you mean"),
-        ("lr=1", "lr: unknown setting 'lr' here; did you mean optimizer.lr?"),
+        ("lr=1", "lr: unknown setting 'lr' here; did you mean optimizer.lr"),
         ("weight=1", "did you mean content.weight or style.weight?"),
         ("style.steps=1", "did you mean schedule.steps or snapshots.steps?"),
         ("zzz.zzz=1", "zzz.zzz: unknown setting 'zzz'. All names: content, style, "),
@@ -219,7 +219,7 @@ def test_an_unknown_key_is_answered_with_a_suggestion(override: str, hint: str) 
             "optimizer: {adam: {eps2: 1}}",
             "optimizer.adam.eps2: unknown setting 'eps2'; did you mean",
         ),
-        ("lr: 1", "did you mean optimizer.lr?"),
+        ("lr: 1", "did you mean optimizer.lr"),
         ("3: 4", "3: unknown setting '3'"),
         ("style: {layers: {1: 2}}", "style.layers"),
     ],
@@ -314,6 +314,16 @@ def test_an_element_of_the_wrong_type_is_named() -> None:
         (["init.noise_ratio=-0.1"], "init.noise_ratio: -0.1 is out of range; allowed: 0 to 1."),
         (["init.noise_ratio=1.1"], "init.noise_ratio: 1.1 is out of range; allowed: 0 to 1."),
         (["schedule.steps=0"], "schedule.steps: 0 is out of range; allowed: 1 or more."),
+        (["schedule.lr_final=-0.1"], "schedule.lr_final: -0.1 is out of range; allowed: 0 to 1."),
+        (["schedule.lr_final=1.1"], "schedule.lr_final: 1.1 is out of range; allowed: 0 to 1."),
+        (["schedule.scales=[0, 1]"], "schedule.scales: 0.0 is out of range; allowed: above 0 to 1"),
+        (["schedule.scales=[0.5]"], "schedule.scales: [0.5] must rise and end with 1.0"),
+        (["schedule.scales=[0.5, 0.25, 1]"], "schedule.scales: [0.5, 0.25, 1.0] must rise"),
+        (["schedule.scales=[0.5, 0.5, 1]"], "schedule.scales: [0.5, 0.5, 1.0] must rise"),
+        (["schedule.scales=[]"], "schedule.scales: [] must rise and end with 1.0"),
+        (["schedule.shares=[1, 2]"], "schedule.shares: 2 shares of the steps for 1 scales."),
+        (["schedule.shares=[0]"], "schedule.shares: 0.0 is out of range; allowed: above 0, each."),
+        (["style.scale=0"], "style.scale: 0.0 is out of range; allowed: above 0."),
         (["snapshots.every=-1"], "snapshots.every: -1 is out of range; allowed: 0 (off) or more."),
         (
             ["snapshots.steps=[5, 0]"],
@@ -404,6 +414,11 @@ def test_every_rule_names_the_setting_the_value_and_what_is_allowed(
         "init.noise_ratio=0",
         "init.noise_ratio=1",
         "schedule.steps=1",
+        "schedule.scales=[0.1, 0.5, 1.0]",
+        "schedule.shares=[0.1]",
+        "schedule.lr_final=0",
+        "schedule.lr_final=1",
+        "style.scale=0.01",
         "snapshots.every=0",
         "snapshots.steps=[1]",
         "snapshots.steps=[]",
@@ -433,9 +448,13 @@ def test_seed_0_is_a_seed_like_any_other(tmp_path: Path) -> None:
     assert load_config(write(tmp_path, "seed: 7"), ["seed=0"]).seed == 0
 
 
-def test_bf16_goes_with_adam() -> None:
-    config = load_config(overrides=["trainer.precision=bf16-mixed"])
-    assert config.trainer.precision == "bf16-mixed"
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("adam", "bf16-mixed"), ("adam", "32-true"), ("lbfgs", "32-true"), ("lbfgs", "auto")],
+)
+def test_every_other_precision_goes_with_the_optimizer(name: str, precision: str) -> None:
+    config = load_config(overrides=[f"optimizer.name={name}", f"trainer.precision={precision}"])
+    assert config.trainer.precision == precision
 
 
 def test_nesterov_goes_with_momentum() -> None:
@@ -475,6 +494,8 @@ def test_a_size_of_nothing_is_refused_beside_unknown_layers() -> None:
         (["output.copy=nope/a.png"], "output.copy: no such folder: 'nope'"),
         (["output.dir=pyproject.toml/runs"], "output.dir: "),
         (["content.image=" + "a" * 300], "content.image: "),
+        (["encoder.weights=" + "a" * 300 + ".pth"], "encoder.weights: "),
+        (["output.copy=" + "a" * 300 + "/a.png"], "output.copy: "),
     ],
     ids=lambda value: value[-1][:40] if isinstance(value, list) else "",
 )
@@ -611,6 +632,30 @@ def test_settings_written_as_yaml_are_read_back(tmp_path: Path) -> None:
     text = to_yaml(config)
     assert yaml.safe_load(text)["style"]["layers"] == {"conv1_1": 1.0}
     assert load_config(write(tmp_path, text)) == config
+
+
+@pytest.mark.parametrize(
+    "notes",
+    [
+        "${seed}",
+        "${x",
+        r"\${seed}",
+        r"a\\${b}",
+        "$",
+        "a: b",
+        "null",
+        "1e3",
+        "yes",
+        "#",
+        " a ",
+        "\n",
+        "'",
+    ],
+)
+def test_any_text_written_as_yaml_is_read_back(tmp_path: Path, notes: str) -> None:
+    config = load_config(values={"tracking.notes": notes})
+    assert config.tracking.notes == notes
+    assert load_config(write(tmp_path, to_yaml(config))) == config
 
 
 @settings(deadline=None, max_examples=20)

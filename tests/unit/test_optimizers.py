@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -196,6 +197,8 @@ def rugged(image: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("limit", [2, 3, 4, 8, 20])
 def test_a_step_of_lbfgs_takes_no_more_evaluations_than_allowed(limit: int) -> None:
+    if "max_ls=max_eval" not in inspect.getsource(torch.optim.LBFGS.step):
+        pytest.skip("this PyTorch's line search has a limit of its own, 25")
     image = nn.Parameter(torch.linspace(-1, 1, 40))
     optimizer = build("lbfgs", image, line_search="strong_wolfe", max_evaluations=limit)
     used = []

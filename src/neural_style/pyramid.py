@@ -1,0 +1,280 @@
+"""The optimisation of one run, coarse to fine: one Lightning fit per size.
+
+From one size to the next the picture is enlarged, the targets are computed anew, the step count and
+the rate schedule go on, and the optimiser starts afresh, for its moments belong to other pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments import (  # type: ignore[attr-defined]
+    LightningEnvironment,
+)
+from PIL import Image
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from rich.console import Console
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from neural_style.callbacks import FiniteLoss, ShowProgress, Snapshots
+from neural_style.device import best_precision, choose_device, device_name, peak_memory_bytes
+from neural_style.fitting import fit
+from neural_style.inputs import Inputs
+from neural_style.layers import minimum_edge
+from neural_style.losses import LossTerms, StyleObjective
+from neural_style.module import StyleTransferModule
+from neural_style.optimizers import build_optimizer, loss_scale
+from neural_style.scales import Scale, plan_scales, rate_factor
+from neural_style.schema import Config
+from neural_style.tensors import start_image, to_picture, to_tensor
+from neural_style.tracking import CsvLogger, WandbTracking
+from neural_style.vgg import Vgg19Features
+from neural_style.weights import VggWeights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished or interrupted run leaves."""
+
+    image: Image.Image
+    """The result, mode RGB."""
+    folder: Path
+    """Absolute path of the run folder."""
+    losses: dict[str, float]
+    """Of the result: `total`, `content`, `style` and `style/<layer>`."""
+    steps: int
+    """Steps done."""
+    evaluations: int
+    """Forward and backward passes done; more than steps if a line search was used."""
+    seconds: float
+    """Of the optimisation alone."""
+    interrupted: bool
+    device: str
+    """`cpu`, `mps`, or the name of the GPU."""
+    precision: str
+    """`32-true` or `bf16-mixed`."""
+    peak_memory_bytes: int | None
+    """The most memory held: on the GPU if one was used, else by the process."""
+
+
+def optimise(
+    config: Config,
+    inputs: Inputs,
+    weights: VggWeights,
+    folder: Path,
+    tracking: WandbTracking | None,
+    console: Console | None,
+) -> RunResult:
+    """Runs all steps of all sizes.
+
+    Args:
+        config: checked settings.
+        inputs: the pictures as they were read.
+        weights: of the encoder.
+        folder: the run folder, for metrics and snapshots.
+        tracking: the W&B run, if there is one.
+        console: a terminal to draw a progress bar on.
+
+    Raises:
+        DivergedError: if the loss stops being a number.
+    """
+    steps = config.schedule.steps
+    late = [step for step in config.snapshots.steps if step > steps]
+    if late:
+        logger.info("snapshots.steps %s lie beyond the last step, %d.", late, steps)
+    device = choose_device(config.trainer.accelerator)
+    precision = _precision(config, device)
+    layers = used_layers(config)
+    encoder = Vgg19Features(layers, weights.tensors, pooling=config.encoder.pooling).to(device)
+    loggers = [CsvLogger(folder / "metrics.csv"), *([tracking.logger] if tracking else [])]
+    callbacks: list[pl.Callback] = [
+        FiniteLoss(),
+        Snapshots(
+            folder / "snapshots",
+            steps=config.snapshots.steps,
+            every=config.snapshots.every,
+            last=steps,
+            publish=tracking.log_snapshot if tracking else None,
+        ),
+        ShowProgress(steps, console=console),
+    ]
+    plan = plan_scales(
+        config.image.size,
+        steps,
+        scales=config.schedule.scales,
+        shares=config.schedule.shares,
+        smallest=inputs.smallest_edge(minimum_edge(layers), style_scale=config.style.scale),
+    )
+    sized = inputs.at(config.image.size, style_scale=config.style.scale)
+    if tracking:
+        tracking.log_inputs(sized.content, sized.styles)
+    began = time.monotonic()
+    image: Tensor | None = None
+    evaluations, interrupted = 0, False
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        for scale in plan:
+            trainer = _build_trainer(config, precision, scale, loggers, callbacks)
+            with trainer.precision_plugin.forward_context():
+                module = _build_module(config, inputs, encoder, scale, image, evaluations)
+            _announce(config, module, scale, device, precision)
+            interrupted = fit(trainer, module, scale.steps)
+            image, evaluations = module.image.detach(), module.evaluations
+            if interrupted:
+                break
+            module.to(device)  # Lightning moves it to the CPU at the end
+        seconds = time.monotonic() - began
+        module.to(device)
+        with torch.no_grad(), trainer.precision_plugin.forward_context():
+            terms: LossTerms = module(module.image)
+    return RunResult(
+        image=to_picture(_enlarged(module.image.detach(), sized.content)),
+        folder=folder,
+        losses={
+            "total": terms.total.item(),
+            "content": terms.content.item(),
+            "style": terms.style.item(),
+            **{f"style/{name}": value.item() for name, value in terms.style_layers.items()},
+        },
+        steps=module.completed,
+        evaluations=evaluations,
+        seconds=seconds,
+        interrupted=interrupted,
+        device=device_name(device),
+        precision=precision,
+        peak_memory_bytes=peak_memory_bytes(device),
+    )
+
+
+def used_layers(config: Config) -> tuple[str, ...]:
+    """The content and style layers of weight above 0."""
+    weights = [*config.content.layers.items(), *config.style.layers.items()]
+    return tuple(dict.fromkeys(name for name, weight in weights if weight > 0))
+
+
+def _precision(config: Config, device: torch.device) -> str:
+    if config.trainer.precision != "auto":
+        return config.trainer.precision
+    # L-BFGS compares gradients of neighbouring points, which eight bits cannot tell apart.
+    return "32-true" if config.optimizer.name == "lbfgs" else best_precision(device)
+
+
+def _build_trainer(
+    config: Config,
+    precision: str,
+    scale: Scale,
+    loggers: Sequence[pl.loggers.Logger],
+    callbacks: list[pl.Callback],
+) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=1,
+        precision=precision,  # type: ignore[arg-type]
+        plugins=[LightningEnvironment()],  # one process, also inside a cluster's job
+        max_steps=scale.steps,
+        log_every_n_steps=1,  # the module widens this between the steps that it logs
+        logger=loggers,
+        callbacks=list(callbacks),
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _build_module(
+    config: Config,
+    inputs: Inputs,
+    encoder: Vgg19Features,
+    scale: Scale,
+    previous: Tensor | None,
+    evaluations: int,
+) -> StyleTransferModule:
+    """The module of one size; its picture is the enlarged `previous` one, or the run's start."""
+    device = encoder.mean.device
+    sized = inputs.at(scale.long_edge, style_scale=config.style.scale)
+    content = to_tensor(sized.content)
+    if previous is None:
+        extra = None if sized.start is None else to_tensor(sized.start)
+        image = start_image(
+            config.init.mode,
+            content=content,
+            picture=extra,
+            noise_ratio=config.init.noise_ratio,
+            seed=config.seed,
+        )
+    else:
+        image = _enlarged(previous, sized.content)
+    image = image.to(device)
+    with torch.no_grad():
+        objective = StyleObjective(
+            encoder(content.to(device)),
+            [encoder(to_tensor(style).to(device)) for style in sized.styles],
+            content_layers=config.content.layers,
+            style_layers=config.style.layers,
+            content_weight=config.content.weight,
+            style_weight=config.style.weight,
+            normalization=config.loss.normalization,
+            image_weights=config.style.image_weights or None,
+        )
+        start_terms: LossTerms = objective(encoder(image))
+    return StyleTransferModule(
+        image,
+        encoder,
+        objective,
+        build_optimizer=partial(_build_optimizer, config, scale),
+        steps=config.schedule.steps,
+        first_step=scale.first_step,
+        evaluations=evaluations,
+        log_every=config.tracking.log_every,
+        loss_scale=loss_scale(config.optimizer.name, start_terms.total, image),
+    )
+
+
+def _enlarged(image: Tensor, like: Image.Image) -> Tensor:
+    size = (like.height, like.width)
+    if image.shape[-2:] == size:
+        return image
+    return F.interpolate(image, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
+
+
+def _build_optimizer(config: Config, scale: Scale, image: nn.Parameter) -> OptimizerLRScheduler:
+    optimizer, schedule = config.optimizer, config.schedule
+    assert optimizer.lr is not None  # load_config fills it in
+    built = build_optimizer(
+        optimizer.name,
+        image,
+        lr=optimizer.lr,
+        options=dataclasses.asdict(getattr(optimizer, optimizer.name)),
+    )
+    rates = torch.optim.lr_scheduler.LambdaLR(
+        built,
+        lambda step: rate_factor(
+            schedule.lr, scale.first_step + step, schedule.steps, schedule.lr_final
+        ),
+    )
+    return {"optimizer": built, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+
+def _announce(
+    config: Config,
+    module: StyleTransferModule,
+    scale: Scale,
+    device: torch.device,
+    precision: str,
+) -> None:
+    height, width = module.image.shape[-2:]
+    logger.info(
+        "%dx%d pixels on %s in %s: %d trainable values, %d steps of %s at lr %g, %s losses",
+        *(width, height, device, precision, module.image.numel(), scale.steps),
+        *(config.optimizer.name, config.optimizer.lr, config.loss.normalization),
+    )
