@@ -12,7 +12,7 @@ from neural_style.version import __version__
 EXAMPLES = """examples:
   python scripts/stylize.py --config configs/default.yaml
   python scripts/stylize.py --content me.jpg --style painting.jpg --output me_painted.png
-  python scripts/stylize.py --config configs/preview.yaml --content me.jpg style.weight=30
+  python scripts/stylize.py --config configs/preview.yaml --content me.jpg style.weight=20
   python scripts/stylize.py --config configs/gatys.yaml image.size=384 schedule.steps=300
   python scripts/stylize.py --print-config optimizer.lr=0.05
 

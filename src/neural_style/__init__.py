@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from neural_style.config import load_config
     from neural_style.errors import ConfigError, DivergedError, ImageError, WeightsError
     from neural_style.module import StyleTransferModule
-    from neural_style.pyramid import RunResult
+    from neural_style.record import RunResult
     from neural_style.run import stylize
     from neural_style.schema import Config
     from neural_style.vgg import Vgg19Features
@@ -42,7 +42,7 @@ _HOMES = {
     "ConfigError": "errors",
     "DivergedError": "errors",
     "ImageError": "errors",
-    "RunResult": "pyramid",
+    "RunResult": "record",
     "StyleTransferModule": "module",
     "Vgg19Features": "vgg",
     "WeightsError": "errors",

@@ -47,6 +47,11 @@ def best_precision(device: torch.device) -> Literal["32-true", "bf16-mixed"]:
     return "bf16-mixed" if native else "32-true"
 
 
+def best_layout(precision: str) -> torch.memory_format:
+    """Channels last with bfloat16, where convolutions and Gram matrices gain by it."""
+    return torch.channels_last if precision == "bf16-mixed" else torch.contiguous_format
+
+
 def device_name(device: torch.device) -> str:
     """The model of a GPU, or the kind of device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -21,11 +21,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from neural_style.errors import lookup
+
+# Positions multiplied at once, and the number of such runs from which their sum is exact enough.
+_RUN, _ENOUGH_RUNS = 768, 64
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -44,9 +49,57 @@ def gram_matrix(features: Tensor) -> Tensor:
     """
     if features.ndim != 4:
         raise ValueError(f"expected (B, C, H, W) features, got {tuple(features.shape)}")
-    with torch.autocast(features.device.type, enabled=False):
-        flat = _at_least_float32(features).flatten(2)
-        return flat @ flat.transpose(1, 2) / flat.shape[2]
+    gram: Tensor = _Gram.apply(features)
+    return gram
+
+
+class _Gram(torch.autograd.Function):
+    """G = F F^T / M; its gradient by F is (dG + dG^T) F / M: one product, not autograd's two.
+
+    With bfloat16 features both products are made of bfloat16 factors, as autocast makes those of
+    the convolutions.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.save_for_backward(features)
+        with torch.autocast(features.device.type, enabled=False):
+            return _product_over_positions(_positions_first(features))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        (features,) = ctx.saved_tensors
+        batch, channels, height, width = features.shape
+        with torch.autocast(features.device.type, enabled=False):
+            symmetric = (grad + grad.transpose(1, 2)) / (height * width)
+            product = _positions_first(features) @ symmetric.to(features.dtype)
+        gradient: Tensor = product.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return gradient
+
+
+def _positions_first(features: Tensor) -> Tensor:
+    """(B, C, H, W) as (B, H*W, C), a view if the channels lie last in memory."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _product_over_positions(rows: Tensor) -> Tensor:
+    """X^T X / M for (B, M, C) rows X, in float32 or wider.
+
+    A product of bfloat16 factors is summed in float32 but handed out in bfloat16. Where there are
+    enough positions, runs of them are multiplied apart and added up in float32, which leaves an
+    error of 2^-9 over the root of the number of runs; elsewhere the factors are widened.
+    """
+    batch, positions, channels = rows.shape
+    runs = positions // _RUN
+    if rows.dtype != torch.bfloat16 or runs < _ENOUGH_RUNS:
+        wide = _at_least_float32(rows)
+        return wide.transpose(1, 2) @ wide / positions
+    head = rows[:, : runs * _RUN].reshape(batch * runs, _RUN, channels)
+    parts = torch.bmm(head.transpose(1, 2), head).view(batch, runs, channels, channels)
+    rest = rows[:, runs * _RUN :].float()
+    total = parts.sum(1, dtype=torch.float32) + rest.transpose(1, 2) @ rest
+    return total / positions
 
 
 def squared_distance(x: Tensor, target: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The optimisation of one run, coarse to fine: one Lightning fit per size.
 
-From one size to the next the picture is enlarged, the targets are computed anew, the step count and
-the rate schedule go on, and the optimiser starts afresh, for its moments belong to other pixels.
+From one size to the next the paint, which is the difference to the photo, is enlarged; the targets
+are computed anew, the step count and the rate schedule go on, and the optimiser starts afresh, for
+its moments belong to other pixels.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import dataclasses
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -26,13 +26,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neural_style.callbacks import FiniteLoss, ShowProgress, Snapshots
-from neural_style.device import best_precision, choose_device, device_name, peak_memory_bytes
+from neural_style.device import (
+    best_layout,
+    best_precision,
+    choose_device,
+    device_name,
+    peak_memory_bytes,
+)
 from neural_style.fitting import fit
+from neural_style.images import resize, size_of
 from neural_style.inputs import Inputs
 from neural_style.layers import minimum_edge
 from neural_style.losses import LossTerms, StyleObjective
 from neural_style.module import StyleTransferModule
 from neural_style.optimizers import build_optimizer, loss_scale
+from neural_style.record import RunResult
 from neural_style.scales import Scale, plan_scales, rate_factor
 from neural_style.schema import Config
 from neural_style.tensors import start_image, to_picture, to_tensor
@@ -41,31 +49,6 @@ from neural_style.vgg import Vgg19Features
 from neural_style.weights import VggWeights
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What a finished or interrupted run leaves."""
-
-    image: Image.Image
-    """The result, mode RGB."""
-    folder: Path
-    """Absolute path of the run folder."""
-    losses: dict[str, float]
-    """Of the result: `total`, `content`, `style` and `style/<layer>`."""
-    steps: int
-    """Steps done."""
-    evaluations: int
-    """Forward and backward passes done; more than steps if a line search was used."""
-    seconds: float
-    """Of the optimisation alone."""
-    interrupted: bool
-    device: str
-    """`cpu`, `mps`, or the name of the GPU."""
-    precision: str
-    """`32-true` or `bf16-mixed`."""
-    peak_memory_bytes: int | None
-    """The most memory held: on the GPU if one was used, else by the process."""
 
 
 def optimise(
@@ -97,6 +80,8 @@ def optimise(
     precision = _precision(config, device)
     layers = used_layers(config)
     encoder = Vgg19Features(layers, weights.tensors, pooling=config.encoder.pooling).to(device)
+    layout = best_layout(precision)
+    encoder.to(memory_format=layout)
     loggers = [CsvLogger(folder / "metrics.csv"), *([tracking.logger] if tracking else [])]
     callbacks: list[pl.Callback] = [
         FiniteLoss(),
@@ -121,14 +106,24 @@ def optimise(
         tracking.log_inputs(sized.content, sized.styles)
     began = time.monotonic()
     image: Tensor | None = None
-    evaluations, interrupted = 0, False
+    evaluations, interrupted, step_seconds = 0, False, 0.0
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
         for scale in plan:
             trainer = _build_trainer(config, precision, scale, loggers, callbacks)
-            with trainer.precision_plugin.forward_context():
-                module = _build_module(config, inputs, encoder, scale, image, evaluations)
+            try:
+                with trainer.precision_plugin.forward_context():
+                    module = _build_module(
+                        config, inputs, encoder, scale, precision, image, evaluations
+                    )
+            except KeyboardInterrupt:
+                if image is None:
+                    raise
+                interrupted = True
+                break
             _announce(config, module, scale, device, precision)
+            entered = time.monotonic()
             interrupted = fit(trainer, module, scale.steps)
+            step_seconds += time.monotonic() - entered
             image, evaluations = module.image.detach(), module.evaluations
             if interrupted:
                 break
@@ -138,7 +133,7 @@ def optimise(
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             terms: LossTerms = module(module.image)
     return RunResult(
-        image=to_picture(_enlarged(module.image.detach(), sized.content)),
+        image=to_picture(_carried(module.image.detach(), inputs.content, sized.content)),
         folder=folder,
         losses={
             "total": terms.total.item(),
@@ -149,6 +144,7 @@ def optimise(
         steps=module.completed,
         evaluations=evaluations,
         seconds=seconds,
+        step_seconds=step_seconds,
         interrupted=interrupted,
         device=device_name(device),
         precision=precision,
@@ -196,6 +192,7 @@ def _build_module(
     inputs: Inputs,
     encoder: Vgg19Features,
     scale: Scale,
+    precision: str,
     previous: Tensor | None,
     evaluations: int,
 ) -> StyleTransferModule:
@@ -213,12 +210,14 @@ def _build_module(
             seed=config.seed,
         )
     else:
-        image = _enlarged(previous, sized.content)
-    image = image.to(device)
+        image = _carried(previous, inputs.content, sized.content)
+    layout = best_layout(precision)
+    content, image = (x.to(device, memory_format=layout) for x in (content, image))
+    styles = [to_tensor(style).to(device, memory_format=layout) for style in sized.styles]
     with torch.no_grad():
         objective = StyleObjective(
-            encoder(content.to(device)),
-            [encoder(to_tensor(style).to(device)) for style in sized.styles],
+            encoder(content),
+            [encoder(style) for style in styles],
             content_layers=config.content.layers,
             style_layers=config.style.layers,
             content_weight=config.content.weight,
@@ -240,11 +239,17 @@ def _build_module(
     )
 
 
-def _enlarged(image: Tensor, like: Image.Image) -> Tensor:
-    size = (like.height, like.width)
-    if image.shape[-2:] == size:
+def _carried(image: Tensor, photo: Image.Image, larger: Image.Image) -> Tensor:
+    """The picture at a larger size: its difference to the photo, enlarged, over the larger photo.
+
+    The photo's fine detail, which no smaller picture holds, is there from the first step on.
+    """
+    height, width = image.shape[-2:]
+    if (height, width) == size_of(larger):
         return image
-    return F.interpolate(image, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
+    paint = image.cpu() - to_tensor(resize(photo, (height, width)))
+    paint = F.interpolate(paint, size=size_of(larger), mode="bicubic", align_corners=False)
+    return (to_tensor(larger) + paint).clamp(0, 1)
 
 
 def _build_optimizer(config: Config, scale: Scale, image: nn.Parameter) -> OptimizerLRScheduler:

@@ -1,4 +1,4 @@
-"""The run folder: its name, and what a run writes down about itself."""
+"""What a run leaves: its result, its folder, and what it writes down about itself."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from neural_style.atomic import write_text
 from neural_style.config import to_yaml
@@ -31,6 +34,33 @@ _PACKAGES = (
     "safetensors",
     "wandb",
 )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished or interrupted run leaves."""
+
+    image: Image.Image
+    """The result, mode RGB."""
+    folder: Path
+    """Absolute path of the run folder."""
+    losses: dict[str, float]
+    """Of the result: `total`, `content`, `style` and `style/<layer>`."""
+    steps: int
+    """Steps done."""
+    evaluations: int
+    """Forward and backward passes done; more than steps if a line search was used."""
+    seconds: float
+    """Of the optimisation: all sizes with their targets."""
+    step_seconds: float
+    """Of the steps alone, added up."""
+    interrupted: bool
+    device: str
+    """`cpu`, `mps`, or the name of the GPU."""
+    precision: str
+    """`32-true` or `bf16-mixed`."""
+    peak_memory_bytes: int | None
+    """The most memory held: on the GPU if one was used, else by the process."""
 
 
 def create_run_folder(root: str | Path, content: str, styles: Sequence[str]) -> Path:

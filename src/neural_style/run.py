@@ -15,8 +15,9 @@ from neural_style.fitting import interrupt_handler_restored
 from neural_style.images import save_picture
 from neural_style.inputs import load_inputs
 from neural_style.layers import convolutions_up_to, minimum_edge
-from neural_style.pyramid import RunResult, optimise, used_layers
+from neural_style.pyramid import optimise, used_layers
 from neural_style.record import (
+    RunResult,
     create_run_folder,
     file_sha256,
     save_environment,
@@ -110,6 +111,7 @@ def _save(
         "steps": result.steps,
         "evaluations": result.evaluations,
         "seconds": round(result.seconds, 3),
+        "step_seconds": round(result.step_seconds, 3),
         "interrupted": result.interrupted,
         "losses": result.losses,
     }

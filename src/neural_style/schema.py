@@ -37,7 +37,7 @@ class StyleConfig:
     layers: dict[str, float] = field(
         default_factory=lambda: {f"relu{block}_1": 0.2 for block in range(1, 6)}
     )
-    weight: float = 10.0
+    weight: float = 6.0
     scale: float = 1.0
 
 
@@ -105,10 +105,10 @@ class OptimizerConfig:
 class ScheduleConfig:
     """How long, at which sizes, and how the learning rate falls."""
 
-    steps: int = 200
+    steps: int = 100
     scales: tuple[float, ...] = (1.0,)
     shares: tuple[float, ...] = ()
-    lr: RateSchedule = "constant"
+    lr: RateSchedule = "cosine"
     lr_final: float = 0.1
 
 

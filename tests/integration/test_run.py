@@ -92,8 +92,9 @@ def test_saved_settings_make_the_same_picture_from_another_folder(
 
 
 def test_loss_of_the_result_is_that_of_the_next_logged_step(make_config: MakeConfig) -> None:
-    short = stylize(make_config("schedule.steps=3", "tracking.log_every=1"))
-    longer = stylize(make_config("schedule.steps=4", "tracking.log_every=1"))
+    constant = ("schedule.lr=constant", "tracking.log_every=1")
+    short = stylize(make_config("schedule.steps=3", *constant))
+    longer = stylize(make_config("schedule.steps=4", *constant))
     logged = float(rows(longer.folder)[3]["loss/total"])
     assert short.losses["total"] == pytest.approx(logged, rel=1e-5)
 
@@ -110,7 +111,11 @@ def test_every_start_lowers_the_loss(make_config: MakeConfig, painting: Path, mo
 def test_every_optimiser_lowers_every_loss(
     make_config: MakeConfig, normalization: str, optimizer: str
 ) -> None:
-    overrides = [f"optimizer.name={optimizer}", f"loss.normalization={normalization}"]
+    overrides = [
+        f"optimizer.name={optimizer}",
+        f"loss.normalization={normalization}",
+        "schedule.lr=constant",
+    ]
     if optimizer == "sgd":
         rates = {"relative": 0.1, "gatys": 1e-4, "paper": 4e-11}
         overrides += [f"optimizer.lr={rates[normalization]}", "optimizer.sgd.momentum=0.5"]
@@ -192,7 +197,11 @@ def test_interrupted_command_exits_with_130(
 
 def test_loss_that_is_no_number_ends_the_run(make_config: MakeConfig) -> None:
     config = make_config(
-        "loss.normalization=paper", "style.weight=1e30", "optimizer.name=sgd", "optimizer.lr=1e30"
+        "loss.normalization=paper",
+        "style.weight=1e30",
+        "optimizer.name=sgd",
+        "optimizer.lr=1e30",
+        "schedule.lr=constant",
     )
     with pytest.raises(DivergedError, match=r"by step 4 at optimizer\.lr=1e\+30"):
         stylize(config)

@@ -126,9 +126,9 @@ def test_a_file_may_change_one_setting_of_a_nested_section(tmp_path: Path) -> No
         (f"style.images={PAINTING}", "style.images", (PAINTING,)),
         ("style.image_weights=1", "style.image_weights", (1.0,)),
         ("tracking.tags=quick", "tracking.tags", ("quick",)),
-        ("seed=${schedule.steps}", "seed", 200),
-        ("snapshots.steps=${schedule.steps}", "snapshots.steps", (200,)),
-        ("style.layers.relu1_1=${style.weight}", "style.layers.relu1_1", 10.0),
+        ("seed=${schedule.steps}", "seed", 100),
+        ("snapshots.steps=${schedule.steps}", "snapshots.steps", (100,)),
+        ("style.layers.relu1_1=${style.weight}", "style.layers.relu1_1", 6.0),
     ],
 )
 def test_an_override_is_read_as_yaml_and_as_the_settings_type(

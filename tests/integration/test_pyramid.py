@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_picture
+from PIL import Image
+
+import neural_style.pyramid
+from neural_style.callbacks import FiniteLoss
+from neural_style.pyramid import _carried
+from neural_style.run import stylize
+from neural_style.schema import Config
+from neural_style.tensors import to_tensor
+
+MakeConfig = Callable[..., Config]
+COARSE_TO_FINE = (
+    "image.size=64",
+    "schedule.scales=[0.5, 1.0]",
+    "schedule.shares=[2, 1]",
+    "schedule.steps=9",
+    "tracking.log_every=2",
+)
+
+
+def test_sizes_follow_each_other_on_one_step_axis(make_config: MakeConfig) -> None:
+    config = make_config(*COARSE_TO_FINE, "snapshots.steps=[6, 7]", "schedule.lr=cosine")
+    result = stylize(config)
+    with (result.folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["1", "2", "4", "6", "8", "9"]
+    rates = [float(row["optimizer/lr"]) for row in rows]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] == pytest.approx(0.02)
+    assert rates[-1] < 0.004
+    sizes = {}
+    for path in sorted((result.folder / "snapshots").iterdir()):
+        with Image.open(path) as image:
+            sizes[path.stem] = image.size
+    assert sizes == {
+        "step_00001": (32, 24),
+        "step_00006": (32, 24),
+        "step_00007": (64, 48),
+        "step_00009": (64, 48),
+    }
+    assert result.steps == result.evaluations == 9
+    assert result.image.size == (64, 48)
+    assert float(rows[-1]["loss/total"]) < float(rows[0]["loss/total"])
+
+
+def test_coarse_to_fine_in_bfloat16_is_the_same_bit_for_bit(make_config: MakeConfig) -> None:
+    config = make_config(*COARSE_TO_FINE, "trainer.precision=bf16-mixed", "init.mode=blend")
+    first, again = stylize(config), stylize(config)
+    np.testing.assert_array_equal(np.asarray(first.image), np.asarray(again.image))
+    assert first.precision == "bf16-mixed"
+
+
+def test_bfloat16_makes_nearly_the_picture_of_float32(make_config: MakeConfig) -> None:
+    def run(precision: str) -> np.ndarray:
+        config = make_config("image.size=64", f"trainer.precision={precision}", "schedule.steps=5")
+        return np.asarray(stylize(config).image, float)
+
+    exact, rounded = run("32-true"), run("bf16-mixed")
+    assert not np.array_equal(exact, rounded), "the setting must reach the arithmetic"
+    assert np.abs(exact - rounded).mean() < 5  # grey levels; the five steps move it by 15
+
+
+def test_an_interrupt_at_a_small_size_leaves_a_whole_picture(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CtrlC(FiniteLoss):
+        def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+            if trainer.global_step == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
+    result = stylize(make_config(*COARSE_TO_FINE))
+    assert (result.interrupted, result.steps) == (True, 2)
+    assert result.image.size == (64, 48)
+
+
+def test_an_unpainted_picture_is_carried_to_the_larger_photo_itself() -> None:
+    photo = make_picture((96, 72), seed=4)
+    larger, small = photo.resize((64, 48)), photo.resize((32, 24), Image.Resampling.LANCZOS)
+    torch.testing.assert_close(_carried(to_tensor(small), photo, larger), to_tensor(larger))
+
+
+def test_flat_paint_is_carried_as_it_is() -> None:
+    photo = Image.new("RGB", (96, 72), (100, 100, 100))
+    larger, small = photo.resize((64, 48)), photo.resize((32, 24))
+    painted = to_tensor(small) + 0.2
+    torch.testing.assert_close(_carried(painted, photo, larger), to_tensor(larger) + 0.2)
+
+
+def test_a_larger_style_scale_gives_another_picture(make_config: MakeConfig) -> None:
+    base = stylize(make_config("schedule.steps=5"))
+    broad = stylize(make_config("schedule.steps=5", "style.scale=2.0"))
+    assert np.abs(np.asarray(base.image, float) - np.asarray(broad.image, float)).mean() > 0.5
