@@ -27,6 +27,7 @@ from typing import Any
 
 import torch
 
+from neural_style.cli import quiet_libraries
 from neural_style.config import load_config
 from neural_style.device import best_layout, best_precision, choose_device, device_name
 from neural_style.inputs import load_inputs
@@ -192,6 +193,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="%(default)s")
     parser.add_argument("--output", type=Path, default=Path("benchmark.json"), help="%(default)s")
     arguments = parser.parse_intermixed_args()
+    quiet_libraries()
 
     def say(line: str) -> None:
         sys.stdout.write(line + "\n")

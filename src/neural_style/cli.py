@@ -1,4 +1,4 @@
-"""What `scripts/stylize.py` calls: settings in, exit status out."""
+"""What the scripts call: settings in, exit status out."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def main(
             stylize,
         )  # PyTorch takes seconds to import; errors need not wait
 
-        _quiet_libraries()
+        quiet_libraries()
         result = stylize(config, console=console)
     except (ConfigError, ImageError, WeightsError) as error:
         for line in str(error).splitlines():
@@ -103,7 +103,7 @@ def _set_up_logging(console: Console) -> None:
     root.propagate = False
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Silences Lightning's remarks on devices and workers; its own set-up, at import, is louder."""
     for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
