@@ -8,9 +8,11 @@ For each size, interleaved so that a noisy machine is noisy for all:
   offline  this project through Lightning, with Weights & Biases offline
   off      this project through Lightning, tracking disabled
 
-All four use the same precision and memory layout. Each repeat runs in the same process after a
-warm-up; the table shows the median and the quartiles of the seconds per step, and ratios to the
-floor. Numbers are written as JSON with commit, versions and hardware. Nothing is asserted.
+All four use the same precision and memory layout. The loop is Adam at a constant rate from the
+photo; other optimisers are refused, for their ratios would compare different work. Each repeat runs
+in the same process after a warm-up; the table shows the median and the quartiles of the seconds per
+step, and ratios to the floor. Numbers are written as JSON with commit, versions and hardware.
+Nothing is asserted.
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ import torch
 
 from neural_style.cli import quiet_libraries
 from neural_style.config import load_config
-from neural_style.device import best_layout, best_precision, choose_device, device_name
+from neural_style.device import best_layout, choose_device, device_name, exact_cudnn
 from neural_style.inputs import load_inputs
 from neural_style.layers import LAYER_NAMES, convolutions_up_to, minimum_edge
 from neural_style.losses import StyleObjective
-from neural_style.pyramid import used_layers
+from neural_style.pyramid import choose_precision, used_layers
 from neural_style.record import save_environment
 from neural_style.run import stylize
 from neural_style.schema import Config
@@ -71,8 +73,9 @@ def plain_steps(config: Config, device: torch.device, precision: str) -> tuple[S
         config.content.image,
         config.style.images,
         long_edge=config.image.size,
+        style_scale=config.style.scale,
         minimum_edge=minimum_edge(layers),
-    ).at(config.image.size)
+    ).at(config.image.size, style_scale=config.style.scale)
     content = to_tensor(inputs.content).to(device, memory_format=layout)
     styles = [to_tensor(style).to(device, memory_format=layout) for style in inputs.styles]
     enabled = precision == "bf16-mixed"
@@ -86,6 +89,7 @@ def plain_steps(config: Config, device: torch.device, precision: str) -> tuple[S
             content_weight=config.content.weight,
             style_weight=config.style.weight,
             normalization=config.loss.normalization,
+            image_weights=config.style.image_weights or None,
         )
     deepest = max(layers, key=LAYER_NAMES.index)
     image = torch.nn.Parameter(content.clone())
@@ -155,17 +159,19 @@ def measure_size(
         )
 
     config = settings("disabled", steps)
+    if config.optimizer.name != "adam":
+        sys.exit(f"optimizer.name: {config.optimizer.name} cannot be measured, only adam.")
     device = choose_device(config.trainer.accelerator)
-    precision = config.trainer.precision
-    precision = best_precision(device) if precision == "auto" else precision
+    precision = choose_precision(config, device)
     floor, loop = plain_steps(config, device, precision)
     for warm_up in (floor, loop):
         seconds_per_step(warm_up, 2, device)
     stylize(settings("disabled", 2))
     times: dict[str, list[float]] = {"floor": [], "loop": [], "off": [], "offline": []}
     for _ in range(repeats):
-        times["floor"].append(seconds_per_step(floor, steps, device))
-        times["loop"].append(seconds_per_step(loop, steps, device))
+        with exact_cudnn(precision):
+            times["floor"].append(seconds_per_step(floor, steps, device))
+            times["loop"].append(seconds_per_step(loop, steps, device))
         times["off"].append(project_seconds(settings("disabled", steps)))
         times["offline"].append(project_seconds(settings("offline", steps)))
     ratios = {

@@ -154,15 +154,16 @@ class ShowProgress(pl.Callback):
         """Leaves the finished bar on the screen."""
         assert isinstance(pl_module, StyleTransferModule)
         if pl_module.completed >= self._steps:
-            self._stop()
+            self.close()
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Gives the terminal back."""
-        self._stop()
+        self.close()
 
-    def _stop(self) -> None:
+    def close(self) -> None:
+        """Stops drawing; needed where a run ends between two fits, harmless elsewhere."""
         if self._bar:
             self._bar.stop()
 

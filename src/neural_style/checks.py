@@ -128,6 +128,10 @@ def _file_problems(config: Config) -> Iterator[str]:
         elif not os.path.isdir(Path(copy).absolute().parent):
             yield f"output.copy: no such folder: '{Path(copy).parent}'; make it first."
     folder = Path(config.output.dir).absolute()
+    if copy is not None and os.path.exists(copy):
+        for key, name in pictures:
+            if os.path.exists(name) and os.path.samefile(copy, name):
+                yield f"output.copy: '{copy}' is {key} itself and would be overwritten."
     nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))
     if not nearest.is_dir():
         yield f"output.dir: '{nearest}' is a file; name a folder."

@@ -70,7 +70,7 @@ def main(
             logger.error("error: %s", line)
         return BAD_INPUT
     except KeyboardInterrupt:
-        logger.error("Interrupted before the first step; nothing was saved.")
+        logger.error("Interrupted.")
         return INTERRUPTED
     except (DivergedError, TrackingError, OSError) as error:
         logger.error("error: %s", error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
@@ -57,8 +58,25 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
+def exact_cudnn(precision: str) -> AbstractContextManager[None]:
+    """Repeatable convolutions on NVIDIA GPUs, and with `32-true` without TF32's ten-bit factors."""
+    flags: AbstractContextManager[None] = torch.backends.cudnn.flags(
+        enabled=True, benchmark=False, deterministic=True, allow_tf32=precision != "32-true"
+    )
+    return flags
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Lets `peak_memory_bytes` count from here on, which only a CUDA device can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """The most memory held so far: on a CUDA device, else by this process; None if unknown."""
+    """The most memory held: on a CUDA device since the reset, else ever by this process.
+
+    None where the system does not tell.
+    """
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     try:

@@ -116,7 +116,7 @@ class StyleTransferModule(pl.LightningModule):
         """One step, then the projection to [0, 1]; measures how far the picture moved."""
         assert optimizer_closure is not None
         step = self.completed + 1
-        before = self.image.detach().clone() if self.is_logged(step) else None
+        before = self.image.detach().clone()
 
         def counted() -> Any:
             self.evaluations += 1
@@ -125,10 +125,15 @@ class StyleTransferModule(pl.LightningModule):
             return result
 
         self._is_trial = False
-        super().optimizer_step(epoch, batch_idx, optimizer, counted)
-        with torch.no_grad():
-            self.image.clamp_(0, 1)
-        if before is not None:
+        try:
+            super().optimizer_step(epoch, batch_idx, optimizer, counted)
+            with torch.no_grad():
+                self.image.clamp_(0, 1)
+        except BaseException:
+            with torch.no_grad():
+                self.image.copy_(before)  # an interrupt leaves a whole step, no line-search trial
+            raise
+        if self.is_logged(step):
             moved = (self.image.detach() - before).abs().mean() * 255
             values: dict[str, Any] = {
                 "update/mean_abs": moved,

@@ -7,6 +7,7 @@ its moments belong to other pixels.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import time
@@ -31,7 +32,9 @@ from neural_style.device import (
     best_precision,
     choose_device,
     device_name,
+    exact_cudnn,
     peak_memory_bytes,
+    reset_peak_memory,
 )
 from neural_style.fitting import fit
 from neural_style.images import resize, size_of
@@ -77,12 +80,14 @@ def optimise(
     if late:
         logger.info("snapshots.steps %s lie beyond the last step, %d.", late, steps)
     device = choose_device(config.trainer.accelerator)
-    precision = _precision(config, device)
+    precision = choose_precision(config, device)
+    reset_peak_memory(device)
     layers = used_layers(config)
     encoder = Vgg19Features(layers, weights.tensors, pooling=config.encoder.pooling).to(device)
     layout = best_layout(precision)
     encoder.to(memory_format=layout)
     loggers = [CsvLogger(folder / "metrics.csv"), *([tracking.logger] if tracking else [])]
+    progress = ShowProgress(steps, console=console)
     callbacks: list[pl.Callback] = [
         FiniteLoss(),
         Snapshots(
@@ -92,7 +97,7 @@ def optimise(
             last=steps,
             publish=tracking.log_snapshot if tracking else None,
         ),
-        ShowProgress(steps, console=console),
+        progress,
     ]
     plan = plan_scales(
         config.image.size,
@@ -107,7 +112,7 @@ def optimise(
     began = time.monotonic()
     image: Tensor | None = None
     evaluations, interrupted, step_seconds = 0, False, 0.0
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with exact_cudnn(precision), contextlib.closing(progress):
         for scale in plan:
             trainer = _build_trainer(config, precision, scale, loggers, callbacks)
             try:
@@ -158,7 +163,8 @@ def used_layers(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name, weight in weights if weight > 0))
 
 
-def _precision(config: Config, device: torch.device) -> str:
+def choose_precision(config: Config, device: torch.device) -> str:
+    """`trainer.precision`, with `auto` decided by the device and the optimiser."""
     if config.trainer.precision != "auto":
         return config.trainer.precision
     # L-BFGS compares gradients of neighbouring points, which eight bits cannot tell apart.

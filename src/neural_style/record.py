@@ -45,7 +45,7 @@ class RunResult:
     folder: Path
     """Absolute path of the run folder."""
     losses: dict[str, float]
-    """Of the result: `total`, `content`, `style` and `style/<layer>`."""
+    """Of the result: `total`, `content`, `style` and `style/<layer>`; at the size reached."""
     steps: int
     """Steps done."""
     evaluations: int
@@ -53,7 +53,7 @@ class RunResult:
     seconds: float
     """Of the optimisation: all sizes with their targets."""
     step_seconds: float
-    """Of the steps alone, added up."""
+    """Of Lightning's fits alone: the steps with their logging and snapshots."""
     interrupted: bool
     device: str
     """`cpu`, `mps`, or the name of the GPU."""

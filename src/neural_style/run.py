@@ -1,9 +1,10 @@
-"""One run: read, optimise, save. Settings come in here, and what a run leaves is written here."""
+"""One run from settings to files: read the inputs, optimise, write what the run leaves."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,9 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
         style_scale=config.style.scale,
         minimum_edge=minimum_edge(layers),
     )
+    names = [config.content.image, *config.style.images]
+    names += [config.init.file] if config.init.mode == "file" and config.init.file else []
+    hashes = {name: file_sha256(name) for name in names}
     weights = load_weights(config.encoder.weights, convolutions_up_to(layers))
     logger.info("VGG-19: %s (sha256 %s)", weights.path, weights.sha256[:12])
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
@@ -71,12 +75,15 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
     try:
         with interrupt_handler_restored():
             result = optimise(config, inputs, weights, folder, tracking, console)
-            _save(config, result, weights, tracking)
+            _save(config, result, weights, hashes, tracking)
         exit_code = 130 if result.interrupted else 0
         return result
     finally:
         if tracking:
-            tracking.finish(exit_code)
+            try:
+                tracking.finish(exit_code)
+            except KeyboardInterrupt:
+                logger.warning("W&B: the upload was cut short; `wandb sync` can finish it.")
 
 
 def _open_tracking(config: Config, folder: Path, weights: VggWeights) -> WandbTracking | None:
@@ -95,7 +102,11 @@ def _open_tracking(config: Config, folder: Path, weights: VggWeights) -> WandbTr
 
 
 def _save(
-    config: Config, result: RunResult, weights: VggWeights, tracking: WandbTracking | None
+    config: Config,
+    result: RunResult,
+    weights: VggWeights,
+    hashes: Mapping[str, str],
+    tracking: WandbTracking | None,
 ) -> None:
     picture = result.folder / "result.png"
     text = {
@@ -105,8 +116,6 @@ def _save(
         "neural-style weights": f"sha256 {weights.sha256}",
     }
     save_picture(result.image, picture, text)
-    if config.output.copy:
-        save_picture(result.image, config.output.copy, text)
     facts: dict[str, Any] = {
         "steps": result.steps,
         "evaluations": result.evaluations,
@@ -124,9 +133,7 @@ def _save(
             "peak_memory_bytes": result.peak_memory_bytes,
             "tracking": tracking.mode if tracking else "disabled",
             "weights": {"path": str(weights.path), "sha256": weights.sha256},
-            "inputs": {
-                path: file_sha256(path) for path in (config.content.image, *config.style.images)
-            },
+            "inputs": dict(hashes),
         },
     )
     if tracking:
@@ -137,6 +144,8 @@ def _save(
             },
             [picture, result.folder / "config.yaml"],
         )
+    if config.output.copy:
+        save_picture(result.image, config.output.copy, text)
     logger.info(
         "Result: %s (%d steps in %.1f s, %s)",
         *(picture, result.steps, result.seconds),

@@ -36,20 +36,26 @@ def plan_scales(
         smallest: long edges below this, in pixels, are left out; the next size gets their steps.
 
     Returns:
-        The sizes that have steps, smallest first; their steps add up to `steps`. Fewer steps than
-        sizes go to the largest ones.
+        The sizes, smallest first, each with a step at least; the steps add up to `steps`. Where
+        there are fewer steps than sizes, the smallest sizes are left out.
     """
     weights = list(shares) or [1.0] * len(scales)
-    edges = [max(1, round(long_edge * scale)) for scale in scales]
-    total, done, carried = sum(weights), 0, 0.0
+    kept: list[tuple[int, float]] = []
+    waiting = 0.0
+    for index, (scale, weight) in enumerate(zip(scales, weights, strict=True)):
+        edge, later = max(1, round(long_edge * scale)), len(scales) - index - 1
+        waiting += weight
+        if later == 0 or (edge >= smallest and later < steps):
+            kept.append((edge, waiting))
+            waiting = 0.0
     plan: list[Scale] = []
-    for index, (edge, weight) in enumerate(zip(edges, weights, strict=True)):
-        carried += weight
-        last = index == len(edges) - 1
-        end = steps if last else min(round(steps * carried / total), steps - 1)
-        if end > done and (last or edge >= smallest):
-            plan.append(Scale(edge, done, end - done))
-            done = end
+    total, reached, done = sum(weights), 0.0, 0
+    for index, (edge, weight) in enumerate(kept):
+        reached += weight
+        later = len(kept) - index - 1
+        end = min(max(round(steps * reached / total), done + 1), steps - later)
+        plan.append(Scale(edge, done, end - done))
+        done = end
     return plan
 
 

@@ -1,7 +1,7 @@
 """Every setting, its type and its default; `configs/default.yaml` documents them for users.
 
 The dataclasses are the schema that OmegaConf checks YAML files and `key=value` overrides against.
-Rules that need more than one value, or a range, are in `config.py`.
+Rules that need more than one value, or a range, are in `checks.py`.
 """
 
 from __future__ import annotations

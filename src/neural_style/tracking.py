@@ -139,14 +139,13 @@ def open_wandb(
     group: str | None = None,
     tags: Sequence[str] = (),
     notes: str | None = None,
-    job_type: str = "stylize",
     config: Mapping[str, Any],
 ) -> WandbTracking | None:
     """Opens a W&B run without ever asking or waiting for long.
 
     Args:
         mode: `online`, `offline`, `disabled`, or `auto`: online if there is an API key and the host
-            answers, else offline. WANDB_MODE, if set, decides for `auto`.
+            answers, else offline, which WANDB_MODE=offline or =disabled can force.
         directory: the run folder; W&B's own files go to `wandb/` in it.
         project: W&B project, and likewise for the other names.
         name: of the run.
@@ -154,7 +153,6 @@ def open_wandb(
         group: runs of one group can be folded in the dashboard.
         tags: labels.
         notes: free text.
-        job_type: kind of run within a group.
         config: the resolved settings.
 
     Returns:
@@ -186,7 +184,7 @@ def open_wandb(
             group=group,
             tags=list(tags),
             notes=notes,
-            job_type=job_type,
+            job_type="stylize",
             config=dict(config),
             settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT_S),
         )

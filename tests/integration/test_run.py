@@ -16,7 +16,8 @@ import neural_style.pyramid
 from neural_style.callbacks import FiniteLoss
 from neural_style.cli import main
 from neural_style.config import load_config
-from neural_style.errors import DivergedError
+from neural_style.errors import ConfigError, DivergedError
+from neural_style.module import StyleTransferModule
 from neural_style.run import stylize
 from neural_style.schema import Config
 
@@ -183,6 +184,35 @@ def test_interrupt_keeps_the_picture_and_the_handler(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_interrupt_inside_a_step_leaves_the_last_whole_step(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    options = [
+        f"optimizer.name={optimizer}",
+        "optimizer.lbfgs.line_search=strong_wolfe",
+        "schedule.lr=constant",
+        "snapshots.every=1",
+    ]
+    forward = StyleTransferModule.forward
+    calls = []
+
+    def interrupted(self: StyleTransferModule, image: torch.Tensor) -> object:
+        calls.append(self.completed)
+        # With a line search the second evaluation of a step is at a trial point.
+        if -1 not in calls and calls.count(2) == (2 if optimizer == "lbfgs" else 1):
+            calls.append(-1)
+            raise KeyboardInterrupt
+        return forward(self, image)
+
+    monkeypatch.setattr(StyleTransferModule, "forward", interrupted)
+    result = stylize(make_config("schedule.steps=9", *options))
+    assert (result.interrupted, result.steps) == (True, 2)
+    np.testing.assert_array_equal(
+        np.asarray(result.image), pixels(result.folder / "snapshots" / "step_00002.png")
+    )
+
+
 def test_interrupted_command_exits_with_130(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -222,3 +252,10 @@ def test_style_weight_reaches_the_picture(make_config: MakeConfig) -> None:
     strong = stylize(make_config("style.weight=100", "schedule.steps=10"))
     assert strong.losses["style"] < weak.losses["style"]
     assert strong.losses["content"] > weak.losses["content"]
+
+
+def test_result_may_not_be_copied_over_its_own_photo(make_config: MakeConfig, photo: Path) -> None:
+    before = photo.read_bytes()
+    with pytest.raises(ConfigError, match=r"output\.copy: .* is content\.image itself"):
+        make_config(f"output.copy={photo}")
+    assert photo.read_bytes() == before

@@ -30,8 +30,12 @@ def test_the_result_s_size_is_kept_even_if_it_is_too_small() -> None:
     assert plan_scales(10, 3, scales=[0.5, 1.0], smallest=20) == [Scale(10, 0, 3)]
 
 
-def test_few_steps_go_to_the_largest_size() -> None:
-    assert plan_scales(64, 1, scales=[0.25, 0.5, 1.0]) == [Scale(64, 0, 1)]
+def test_few_steps_go_to_the_largest_sizes() -> None:
+    scales = [0.25, 0.5, 1.0]
+    assert plan_scales(64, 1, scales=scales) == [Scale(64, 0, 1)]
+    assert plan_scales(64, 2, scales=scales) == [Scale(32, 0, 1), Scale(64, 1, 1)]
+    few = plan_scales(64, 3, scales=scales, shares=[98, 1, 1])
+    assert [scale.steps for scale in few] == [1, 1, 1]
 
 
 @settings(deadline=None)
