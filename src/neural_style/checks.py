@@ -153,7 +153,7 @@ def _clashes(config: Config) -> Iterator[str]:
     if optimizer.lr is None:
         yield (
             f"optimizer.lr: {optimizer.name} has no default rate, for the right one depends on the "
-            "loss; with relative losses try 1000."
+            "loss and the size; for relative losses start at 10 and raise it with the pixels."
         )
     if optimizer.sgd.nesterov and optimizer.sgd.momentum == 0:
         yield "optimizer.sgd.nesterov: needs optimizer.sgd.momentum above 0."
