@@ -96,7 +96,7 @@ def _apply_profile(image: Image.Image, profile: bytes | None) -> Image.Image:
 def _deep_to_8_bit(image: Image.Image) -> Image.Image:
     values = np.asarray(image).astype(np.float64)
     full = 1.0 if image.mode == "F" else 65535.0
-    if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= full):
+    if not (np.isfinite(values).all() and np.min(values) >= 0 and np.max(values) <= full):
         raise ValueError(f"grey values outside 0 to {full:g}")
     return Image.fromarray(np.round(values * (255 / full)).astype(np.uint8))
 
