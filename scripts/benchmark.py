@@ -34,8 +34,7 @@ from neural_style.config import load_config
 from neural_style.device import best_layout, choose_device, device_name, exact_cudnn
 from neural_style.inputs import load_inputs
 from neural_style.layers import LAYER_NAMES, convolutions_up_to, minimum_edge
-from neural_style.losses import StyleObjective
-from neural_style.pyramid import choose_precision, used_layers
+from neural_style.pyramid import build_objective, choose_precision, used_layers
 from neural_style.record import save_environment
 from neural_style.run import stylize
 from neural_style.schema import Config
@@ -81,16 +80,7 @@ def plain_steps(config: Config, device: torch.device, precision: str) -> tuple[S
     enabled = precision == "bf16-mixed"
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=enabled)
     with torch.no_grad(), autocast:
-        objective = StyleObjective(
-            encoder(content),
-            [encoder(style) for style in styles],
-            content_layers=config.content.layers,
-            style_layers=config.style.layers,
-            content_weight=config.content.weight,
-            style_weight=config.style.weight,
-            normalization=config.loss.normalization,
-            image_weights=config.style.image_weights or None,
-        )
+        objective = build_objective(config, encoder, content, styles)
     deepest = max(layers, key=LAYER_NAMES.index)
     image = torch.nn.Parameter(content.clone())
     assert config.optimizer.lr is not None

@@ -129,12 +129,11 @@ def optimise(
             entered = time.monotonic()
             interrupted = fit(trainer, module, scale.steps)
             step_seconds += time.monotonic() - entered
+            module.to(device)  # Lightning moves it to the CPU at the end
             image, evaluations = module.image.detach(), module.evaluations
             if interrupted:
                 break
-            module.to(device)  # Lightning moves it to the CPU at the end
         seconds = time.monotonic() - began
-        module.to(device)
         with torch.no_grad(), trainer.precision_plugin.forward_context():
             terms: LossTerms = module(module.image)
     return RunResult(
@@ -221,16 +220,7 @@ def _build_module(
     content, image = (x.to(device, memory_format=layout) for x in (content, image))
     styles = [to_tensor(style).to(device, memory_format=layout) for style in sized.styles]
     with torch.no_grad():
-        objective = StyleObjective(
-            encoder(content),
-            [encoder(style) for style in styles],
-            content_layers=config.content.layers,
-            style_layers=config.style.layers,
-            content_weight=config.content.weight,
-            style_weight=config.style.weight,
-            normalization=config.loss.normalization,
-            image_weights=config.style.image_weights or None,
-        )
+        objective = build_objective(config, encoder, content, styles)
         start_terms: LossTerms = objective(encoder(image))
     return StyleTransferModule(
         image,
@@ -242,6 +232,22 @@ def _build_module(
         evaluations=evaluations,
         log_every=config.tracking.log_every,
         loss_scale=loss_scale(config.optimizer.name, start_terms.total, image),
+    )
+
+
+def build_objective(
+    config: Config, encoder: Vgg19Features, content: Tensor, styles: Sequence[Tensor]
+) -> StyleObjective:
+    """The losses of `config` with the targets of a photo and paintings, each (1, 3, H, W)."""
+    return StyleObjective(
+        encoder(content),
+        [encoder(style) for style in styles],
+        content_layers=config.content.layers,
+        style_layers=config.style.layers,
+        content_weight=config.content.weight,
+        style_weight=config.style.weight,
+        normalization=config.loss.normalization,
+        image_weights=config.style.image_weights or None,
     )
 
 
