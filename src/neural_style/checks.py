@@ -46,6 +46,7 @@ def _range_problems(config: Config) -> Iterator[str]:
     rules: list[tuple[str, float, bool, str]] = [
         ("content.weight", config.content.weight, config.content.weight >= 0, "0 or more"),
         ("style.weight", config.style.weight, config.style.weight >= 0, "0 or more"),
+        ("loss.tv_weight", config.loss.tv_weight, config.loss.tv_weight >= 0, "0 or more"),
         ("init.noise_ratio", config.init.noise_ratio, 0 <= config.init.noise_ratio <= 1, "0 to 1"),
         (
             "schedule.lr_final",

@@ -1,4 +1,4 @@
-"""Gram matrices, and the content and style losses under three normalizations.
+"""The content and style losses under three normalizations.
 
 Every term is a scaled squared distance, `scale * sum (x - target)^2`; a normalization is a choice
 of the two scales, made once per target. With F, P the content features of image and content, G, A
@@ -14,102 +14,29 @@ which is the same. `paper` is Vagdevi & Abhishek: sums without a divisor. Where 
 has another number of positions than the image, both papers are silent; we compare means over
 positions, so that a style is the same at any size. Layer weights multiply each term, and
 
-    total = content_weight * content + style_weight * style.
+    total = content_weight * content + style_weight * style + tv_weight * tv,
+
+where tv is the total variation of the image itself. The papers have no such term (weight 0).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from neural_style.errors import lookup
+from neural_style.measures import (
+    at_least_float32,
+    gram_matrix,
+    total_variation,
+    with_gram,
+    with_squared_distance,
+)
 
-# Positions multiplied at once, and the number of such runs from which their sum is exact enough.
-_RUN, _ENOUGH_RUNS = 768, 64
-
-
-def gram_matrix(features: Tensor) -> Tensor:
-    """Channel correlations of one layer, averaged over positions.
-
-    Args:
-        features: (B, C, H, W), any float dtype; accumulated in float32 or wider.
-
-    Returns:
-        (B, C, C), symmetric, positive semi-definite.
-
-    Raises:
-        ValueError: if `features` is not four-dimensional.
-
-    Gatys et al. 2015, eq. 3, divided by H*W (our change: inputs may differ in size).
-    """
-    if features.ndim != 4:
-        raise ValueError(f"expected (B, C, H, W) features, got {tuple(features.shape)}")
-    gram: Tensor = _Gram.apply(features)
-    return gram
-
-
-class _Gram(torch.autograd.Function):
-    """G = F F^T / M; its gradient by F is (dG + dG^T) F / M: one product, not autograd's two.
-
-    With bfloat16 features both products are made of bfloat16 factors, as autocast makes those of
-    the convolutions.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        ctx.save_for_backward(features)
-        with torch.autocast(features.device.type, enabled=False):
-            return _product_over_positions(_positions_first(features))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (features,) = ctx.saved_tensors
-        batch, channels, height, width = features.shape
-        with torch.autocast(features.device.type, enabled=False):
-            symmetric = (grad + grad.transpose(1, 2)) / (height * width)
-            product = _positions_first(features) @ symmetric.to(features.dtype)
-        gradient: Tensor = product.view(batch, height, width, channels).permute(0, 3, 1, 2)
-        return gradient
-
-
-def _positions_first(features: Tensor) -> Tensor:
-    """(B, C, H, W) as (B, H*W, C), a view if the channels lie last in memory."""
-    return features.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def _product_over_positions(rows: Tensor) -> Tensor:
-    """X^T X / M for (B, M, C) rows X, in float32 or wider.
-
-    A product of bfloat16 factors is summed in float32 but handed out in bfloat16. Where there are
-    enough positions, runs of them are multiplied apart and added up in float32, which leaves an
-    error of 2^-9 over the root of the number of runs; elsewhere the factors are widened.
-    """
-    batch, positions, channels = rows.shape
-    runs = positions // _RUN
-    if rows.dtype != torch.bfloat16 or runs < _ENOUGH_RUNS:
-        wide = _at_least_float32(rows)
-        return wide.transpose(1, 2) @ wide / positions
-    head = rows[:, : runs * _RUN].reshape(batch * runs, _RUN, channels)
-    parts = torch.bmm(head.transpose(1, 2), head).view(batch, runs, channels, channels)
-    rest = rows[:, runs * _RUN :].float()
-    total = parts.sum(1, dtype=torch.float32) + rest.transpose(1, 2) @ rest
-    return total / positions
-
-
-def squared_distance(x: Tensor, target: Tensor) -> Tensor:
-    """The sum of squared differences per image: (B, ...) and (1 or B, ...) to (B,)."""
-    difference = _at_least_float32(x) - target
-    return difference.square().flatten(1).sum(1)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+Visit = Callable[[str, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -143,6 +70,8 @@ class LossTerms:
     style: Tensor
     """J_style, before the style weight; the sum of `style_layers`."""
     style_layers: dict[str, Tensor]
+    tv: Tensor | None = None
+    """Total variation, before its weight; None where that is 0."""
 
 
 class _Target(nn.Module):
@@ -158,12 +87,14 @@ class _Target(nn.Module):
             "scale", torch.as_tensor(scale, dtype=value.dtype, device=value.device)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.scale * squared_distance(x, self.value)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x, to be used from here on, and its loss."""
+        same, distance = with_squared_distance(x, self.value)
+        return same, self.scale * distance
 
 
 class StyleObjective(nn.Module):
-    """J_total = content_weight * J_content + style_weight * J_style, with its targets.
+    """J_total, the weighted sum of J_content, J_style and total variation, with its targets.
 
     Args:
         content: the content picture's features, layer to (1, C, H, W); same size as the image's.
@@ -172,6 +103,7 @@ class StyleObjective(nn.Module):
         style_layers: layer to weight w_l, likewise.
         content_weight: alpha.
         style_weight: beta.
+        tv_weight: of the total variation.
         normalization: a name in `NORMALIZATIONS`.
         image_weights: share of each style picture; their Gram matrices are averaged. Equal if None.
 
@@ -190,6 +122,7 @@ class StyleObjective(nn.Module):
         style_layers: Mapping[str, float],
         content_weight: float,
         style_weight: float,
+        tv_weight: float = 0.0,
         normalization: str = "relative",
         image_weights: Sequence[float] | None = None,
     ) -> None:
@@ -199,11 +132,12 @@ class StyleObjective(nn.Module):
         scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
         self.content_weight = content_weight
         self.style_weight = style_weight
+        self.tv_weight = tv_weight
         self.content_targets = nn.ModuleDict()
         self.style_targets = nn.ModuleDict()
         for layer, weight in content_layers.items():
             if weight > 0:
-                target = _at_least_float32(content[layer].detach())
+                target = at_least_float32(content[layer].detach())
                 self.content_targets[layer] = _Target(target, weight * scales.content(target))
         shares = image_weights or [1.0] * len(styles)
         for layer, weight in style_layers.items():
@@ -214,14 +148,52 @@ class StyleObjective(nn.Module):
                 positions = content[layer].shape[2] * content[layer].shape[3]
                 self.style_targets[layer] = _Target(gram, weight * scales.style(gram, positions))
 
-    def forward(self, features: Mapping[str, Tensor]) -> LossTerms:
-        """Measures images by their features, layer to (B, C, H, W)."""
-        content = [target(features[layer]) for layer, target in self.content_targets.items()]
-        style_layers = {
-            layer: target(gram_matrix(features[layer]))
-            for layer, target in self.style_targets.items()
-        }
-        content_loss = torch.stack(content).sum(0)
+    def forward(self, features: Mapping[str, Tensor], image: Tensor | None = None) -> LossTerms:
+        """Measures images by their features, layer to (B, C, H, W).
+
+        The images themselves, (B, 3, H, W), are needed where `tv_weight` is above 0.
+        """
+        content: dict[str, Tensor] = {}
+        style: dict[str, Tensor] = {}
+        for layer in dict.fromkeys((*self.content_targets, *self.style_targets)):
+            self._read(layer, features[layer], content, style)
+        return self._terms(content, style, image)
+
+    def measure(self, encoder: Callable[[Tensor, Visit], object], image: Tensor) -> LossTerms:
+        """Measures images while an encoder reads them, which saves passes over the gradients.
+
+        Args:
+            encoder: called with the image and a function of (layer, map); it gives that function
+                each of its maps and goes on with what it returns.
+            image: (B, 3, H, W).
+        """
+        content: dict[str, Tensor] = {}
+        style: dict[str, Tensor] = {}
+        encoder(image, lambda layer, features: self._read(layer, features, content, style))
+        return self._terms(content, style, image)
+
+    def _read(
+        self, layer: str, features: Tensor, content: dict[str, Tensor], style: dict[str, Tensor]
+    ) -> Tensor:
+        """Adds the losses of one layer; returns its features, to be used from here on."""
+        if layer in self.style_targets:
+            features, gram = with_gram(features)
+            style[layer] = self.style_targets[layer](gram)[1]
+        if layer in self.content_targets:
+            features, content[layer] = self.content_targets[layer](features)
+        return features
+
+    def _terms(
+        self, content: dict[str, Tensor], style: dict[str, Tensor], image: Tensor | None
+    ) -> LossTerms:
+        style_layers = {layer: style[layer] for layer in self.style_targets}
+        content_loss = torch.stack(list(content.values())).sum(0)
         style_loss = torch.stack(list(style_layers.values())).sum(0)
         total = self.content_weight * content_loss + self.style_weight * style_loss
-        return LossTerms(total, content_loss, style_loss, style_layers)
+        tv = None
+        if self.tv_weight > 0:
+            if image is None:
+                raise ValueError("the image is needed for its total variation")
+            tv = total_variation(image)
+            total = total + self.tv_weight * tv
+        return LossTerms(total, content_loss, style_loss, style_layers, tv)

@@ -60,8 +60,7 @@ class StyleTransferModule(pl.LightningModule):
 
     def forward(self, image: Tensor) -> LossTerms:
         """The losses of any (B, 3, H, W) images."""
-        terms: LossTerms = self.objective(self.encoder(image))
-        return terms
+        return self.objective.measure(self.encoder, image)
 
     @property
     def completed(self) -> int:
@@ -104,6 +103,8 @@ class StyleTransferModule(pl.LightningModule):
         }
         for layer, value in terms.style_layers.items():
             values[f"loss/style/{layer}"] = value.detach().sum()
+        if terms.tv is not None:
+            values["loss/tv"] = terms.tv.detach().sum()
         self.log_dict(values, batch_size=1)
 
     def optimizer_step(

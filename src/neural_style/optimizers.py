@@ -42,7 +42,9 @@ class Lbfgs(torch.optim.LBFGS):
 
 
 def _adam(parameter: nn.Parameter, *, lr: float, beta1: float, beta2: float, eps: float) -> Any:
-    return torch.optim.Adam([parameter], lr=lr, betas=(beta1, beta2), eps=eps)
+    # One pass over the picture where PyTorch has it, not a dozen.
+    fused = parameter.device.type in ("cpu", "cuda")
+    return torch.optim.Adam([parameter], lr=lr, betas=(beta1, beta2), eps=eps, fused=fused)
 
 
 def _lbfgs(

@@ -144,6 +144,7 @@ def optimise(
             "content": terms.content.item(),
             "style": terms.style.item(),
             **{f"style/{name}": value.item() for name, value in terms.style_layers.items()},
+            **({} if terms.tv is None else {"tv": terms.tv.item()}),
         },
         steps=module.completed,
         evaluations=evaluations,
@@ -221,7 +222,7 @@ def _build_module(
     styles = [to_tensor(style).to(device, memory_format=layout) for style in sized.styles]
     with torch.no_grad():
         objective = build_objective(config, encoder, content, styles)
-        start_terms: LossTerms = objective(encoder(image))
+        start_terms = objective.measure(encoder, image)
     return StyleTransferModule(
         image,
         encoder,
@@ -246,6 +247,7 @@ def build_objective(
         style_layers=config.style.layers,
         content_weight=config.content.weight,
         style_weight=config.style.weight,
+        tv_weight=config.loss.tv_weight,
         normalization=config.loss.normalization,
         image_weights=config.style.image_weights or None,
     )

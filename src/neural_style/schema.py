@@ -62,6 +62,7 @@ class LossConfig:
     """Which formulas."""
 
     normalization: NormalizationName = "relative"
+    tv_weight: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import torch
@@ -58,11 +58,15 @@ class Vgg19Features(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, image: Tensor, visit: Callable[[str, Tensor], Tensor] | None = None
+    ) -> dict[str, Tensor]:
         """Computes the feature maps of `layers`.
 
         Args:
             image: (B, 3, H, W), sRGB in [0, 1].
+            visit: is given the name and the map of each of `layers`, and returns the map that the
+                next layer reads. By default the map itself.
 
         Returns:
             Layer name to (B, C, H / 2^p, W / 2^p) for p poolings before it, edges rounded down.
@@ -83,10 +87,10 @@ class Vgg19Features(nn.Module):
                 x, block = self._pool(x, 2), layer.block
             x = self.convolutions[layer.conv](x)
             if layer.conv in self.layers:
-                features[layer.conv] = x
+                x = features[layer.conv] = visit(layer.conv, x) if visit else x
                 x = F.relu(x)  # a map that is handed out must not be rewritten
             else:
                 x = F.relu_(x)  # saves a copy; neither convolution nor ReLU needs it for gradients
             if layer.relu in self.layers:
-                features[layer.relu] = x
+                x = features[layer.relu] = visit(layer.relu, x) if visit else x
         return features

@@ -254,6 +254,23 @@ def test_style_weight_reaches_the_picture(make_config: MakeConfig) -> None:
     assert strong.losses["content"] > weak.losses["content"]
 
 
+def test_total_variation_smooths_the_picture_and_is_recorded(make_config: MakeConfig) -> None:
+    def roughness(picture: Image.Image) -> float:
+        values = np.asarray(picture, dtype=np.float64)
+        return float(sum(np.square(np.diff(values, axis=axis)).mean() for axis in (0, 1)))
+
+    rough = stylize(make_config("loss.tv_weight=0", "schedule.steps=10"))
+    smooth = stylize(make_config("loss.tv_weight=100", "schedule.steps=10"))
+    assert roughness(smooth.image) < 0.5 * roughness(rough.image)
+    assert "tv" not in rough.losses
+    assert smooth.losses["tv"] == pytest.approx(roughness(smooth.image) / 255**2, rel=0.02)
+    assert "loss/tv" not in (rough.folder / "metrics.csv").read_text()
+    assert "loss/tv" in (smooth.folder / "metrics.csv").read_text()
+    weighted = sum(smooth.losses[name] * w for name, w in (("content", 1), ("tv", 100)))
+    weighted += smooth.losses["style"] * load_config("configs/default.yaml").style.weight
+    assert smooth.losses["total"] == pytest.approx(weighted, rel=1e-5)
+
+
 def test_result_may_not_be_copied_over_its_own_photo(make_config: MakeConfig, photo: Path) -> None:
     before = photo.read_bytes()
     with pytest.raises(ConfigError, match=r"output\.copy: .* is content\.image itself"):

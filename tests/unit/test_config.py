@@ -311,6 +311,7 @@ def test_an_element_of_the_wrong_type_is_named() -> None:
         (["content.weight=.inf"], "content.weight: inf is out of range"),
         (["style.weight=-0.5"], "style.weight: -0.5 is out of range; allowed: 0 or more."),
         (["style.weight=.nan"], "style.weight: nan is out of range"),
+        (["loss.tv_weight=-1"], "loss.tv_weight: -1.0 is out of range; allowed: 0 or more."),
         (["init.noise_ratio=-0.1"], "init.noise_ratio: -0.1 is out of range; allowed: 0 to 1."),
         (["init.noise_ratio=1.1"], "init.noise_ratio: 1.1 is out of range; allowed: 0 to 1."),
         (["schedule.steps=0"], "schedule.steps: 0 is out of range; allowed: 1 or more."),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neural_style.errors import ConfigError
-from neural_style.losses import NORMALIZATIONS, StyleObjective, gram_matrix, squared_distance
+from neural_style.losses import NORMALIZATIONS, StyleObjective
+from neural_style.measures import total_variation
+from neural_style.vgg import Vgg19Features
 
 Array = NDArray[np.float64]
 
@@ -58,87 +60,6 @@ def objective(
         normalization=normalization,
         **given_settings,  # type: ignore[arg-type]
     )
-
-
-@quickly
-@given(shapes, seeds)
-def test_gram_agrees_with_a_loop_over_positions(
-    shape: tuple[int, int, int, int], seed: int
-) -> None:
-    features = draw(shape, seed)
-    expected = [summed_gram(one) / positions(one) for one in features]
-    np.testing.assert_allclose(gram_matrix(features).numpy(), np.stack(expected), atol=1e-12)
-
-
-def test_gram_divides_by_height_times_width() -> None:
-    features = torch.full((1, 2, 3, 5), 2.0)
-    assert gram_matrix(features).tolist() == [[[4.0, 4.0], [4.0, 4.0]]]
-
-
-@quickly
-@given(shapes, seeds)
-def test_gram_is_symmetric_and_positive_semi_definite(
-    shape: tuple[int, int, int, int], seed: int
-) -> None:
-    gram = gram_matrix(draw(shape, seed)).numpy()
-    np.testing.assert_allclose(gram, gram.transpose(0, 2, 1), atol=1e-12)
-    assert np.linalg.eigvalsh(gram).min() > -1e-12
-
-
-@quickly
-@given(shapes, seeds)
-def test_gram_ignores_pixel_order(shape: tuple[int, int, int, int], seed: int) -> None:
-    features = draw(shape, seed)
-    order = torch.randperm(positions(features), generator=torch.Generator().manual_seed(seed))
-    shuffled = features.flatten(2)[:, :, order].view(shape)
-    torch.testing.assert_close(gram_matrix(shuffled), gram_matrix(features))
-
-
-@quickly
-@given(shapes, seeds, st.floats(-8, 8))
-def test_gram_is_quadratic_in_scale(
-    shape: tuple[int, int, int, int], seed: int, factor: float
-) -> None:
-    features = draw(shape, seed)
-    torch.testing.assert_close(gram_matrix(factor * features), factor**2 * gram_matrix(features))
-
-
-def test_gram_sees_channels_that_change_places() -> None:
-    features = draw((1, 3, 4, 4), seed=0)
-    swapped = gram_matrix(features[:, [1, 0, 2]])
-    assert not torch.allclose(swapped, gram_matrix(features))
-    torch.testing.assert_close(swapped[:, [1, 0, 2]][:, :, [1, 0, 2]], gram_matrix(features))
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_gram_of_half_precision_is_accumulated_in_float32(dtype: torch.dtype) -> None:
-    features = draw((1, 4, 24, 24), seed=3).to(dtype)
-    gram = gram_matrix(features)
-    assert gram.dtype == torch.float32
-    expected = summed_gram(features[0]) / positions(features)
-    np.testing.assert_allclose(gram[0].numpy(), expected, rtol=1e-5, atol=1e-5)
-
-
-def test_gram_inside_autocast_is_not_rounded_to_bfloat16() -> None:
-    features = draw((1, 4, 12, 12), seed=4, dtype=torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert (features.flatten(2) @ features.flatten(2).mT).dtype == torch.bfloat16
-        gram = gram_matrix(features)
-    assert gram.dtype == torch.float32
-    expected = summed_gram(features[0]) / positions(features)
-    np.testing.assert_allclose(gram[0].numpy(), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 3, 4, 5, 6), (7,)])
-def test_gram_refuses_what_has_not_four_dimensions(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=str(shape).replace("(", r"\(").replace(")", r"\)")):
-        gram_matrix(torch.zeros(shape))
-
-
-def test_squared_distance_sums_within_each_image() -> None:
-    x = torch.tensor([[1.0, 2.0], [5.0, 5.0]])[:, :, None, None]
-    target = torch.tensor([[0.0, 4.0]])[:, :, None, None]
-    assert squared_distance(x, target).tolist() == [5.0, 26.0]
 
 
 def paper_terms(image: Tensor, content: Tensor, style: Tensor) -> tuple[Array, Array]:
@@ -440,6 +361,48 @@ def test_targets_are_kept_apart_from_the_graph_of_the_features() -> None:
     measured = objective(content, content)
     assert not list(measured.parameters())
     assert all(not buffer.requires_grad for buffer in measured.buffers())
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_measuring_while_encoding_gives_the_same_terms_and_gradient(
+    make_encoder: Callable[..., Vgg19Features], normalization: str
+) -> None:
+    encoder = make_encoder("conv1_2", "relu1_1", "relu2_1")
+    content, style, start = (torch.rand((1, 3, 12, 16)).double() for _ in range(3))
+    encoder.double()
+    target = StyleObjective(
+        encoder(content),
+        [encoder(style)],
+        content_layers={"relu2_1": 1.0, "conv1_2": 0.5},  # relu2_1 is both
+        style_layers={"relu2_1": 0.2, "relu1_1": 0.5},
+        content_weight=1.0,
+        style_weight=3.0,
+        normalization=normalization,
+    )
+    batch = torch.cat([start, content]).requires_grad_()
+    apart, together = target(encoder(batch)), target.measure(encoder, batch)
+    assert list(together.style_layers) == ["relu2_1", "relu1_1"]
+    for field in ("total", "content", "style"):
+        torch.testing.assert_close(getattr(together, field), getattr(apart, field))
+    gradients = [torch.autograd.grad(terms.total.sum(), batch)[0] for terms in (apart, together)]
+    assert gradients[0].abs().max() > 0
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_total_variation_is_added_with_its_weight() -> None:
+    image = torch.rand((2, 3, 6, 6))
+    features = {"relu1_1": image * 2}
+    plain = objective(image[:1], image[1:])
+    smooth = objective(image[:1], image[1:], tv_weight=5.0)
+    assert plain(features).tv is None
+    terms = smooth(features, image)
+    assert terms.tv is not None
+    torch.testing.assert_close(terms.tv, total_variation(image))
+    torch.testing.assert_close(terms.total, plain(features).total + 5 * total_variation(image))
+    encoded = smooth.measure(lambda x, visit: visit("relu1_1", x * 2), image)
+    torch.testing.assert_close(encoded.total, terms.total)
+    with pytest.raises(ValueError, match="the image is needed"):
+        smooth(features)
 
 
 def test_an_unknown_normalization_is_answered_with_the_closest_name() -> None:

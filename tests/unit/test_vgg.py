@@ -215,3 +215,27 @@ def test_real_features_agree_with_an_independent_network(real_weights: Path) -> 
     for name, value in compared.items():
         difference = np.linalg.norm(value - golden[name]) / np.linalg.norm(golden[name])
         assert difference < 1e-3, name
+
+
+def test_a_visitor_sees_each_map_and_decides_what_the_next_layer_reads(
+    make_encoder: MakeEncoder,
+) -> None:
+    encoder, image = make_encoder("conv1_2", "relu1_2", "relu2_1"), picture()
+    plain = encoder(image)
+    seen: dict[str, Tensor] = {}
+
+    def note(layer: str, features: Tensor) -> Tensor:
+        seen[layer] = features.clone()
+        return features
+
+    for name, value in encoder(image, note).items():
+        assert torch.equal(value, plain[name])
+        assert torch.equal(seen[name], plain[name])
+    assert list(seen) == list(encoder.layers)
+
+    def raised(layer: str, features: Tensor) -> Tensor:
+        return features + 1 if layer == "conv1_2" else features
+
+    changed = encoder(image, raised)
+    torch.testing.assert_close(changed["relu1_2"], (plain["conv1_2"] + 1).relu())
+    assert not torch.allclose(changed["relu2_1"], plain["relu2_1"])
