@@ -29,12 +29,12 @@ from typing import Any
 
 import torch
 
+from neural_style.assembly import build_objective, choose_precision, used_layers
 from neural_style.cli import quiet_libraries
 from neural_style.config import load_config
 from neural_style.device import best_layout, choose_device, device_name, exact_cudnn
 from neural_style.inputs import load_inputs
 from neural_style.layers import LAYER_NAMES, convolutions_up_to, minimum_edge
-from neural_style.pyramid import build_objective, choose_precision, used_layers
 from neural_style.record import save_environment
 from neural_style.run import stylize
 from neural_style.schema import Config

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import re
@@ -59,11 +60,10 @@ def main(
         if print_config:
             sys.stdout.write(to_yaml(config))
             return DONE
-        from neural_style.run import (
-            stylize,
-        )  # PyTorch takes seconds to import; errors need not wait
+        from neural_style.run import stylize  # PyTorch takes seconds; errors need not wait
 
         quiet_libraries()
+        keep_freed_memory()
         result = stylize(config, console=console)
     except (ConfigError, ImageError, WeightsError) as error:
         for line in str(error).splitlines():
@@ -108,3 +108,18 @@ def quiet_libraries() -> None:
     for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep large blocks that are freed, for the next step asks for them again.
+
+    By default it hands them back to the system, which then has to clear every page of the next
+    one: up to 5 % of a step on a CPU. The peak stays the same. Without glibc nothing is done.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        trim_threshold, mmap_threshold = -1, -3  # from malloc.h
+        for option in (trim_threshold, mmap_threshold):
+            mallopt(option, 2**31 - 1)

@@ -51,6 +51,8 @@ class StyleTransferModule(pl.LightningModule):
         self.encoder = encoder
         self.objective = objective
         self.evaluations = evaluations
+        self.measure: Callable[[StyleObjective, Vgg19Features, Tensor], LossTerms]
+        self.measure = StyleObjective.measure  # of the steps; a compiled form may take its place
         self._build_optimizer = build_optimizer
         self._steps = steps
         self._first_step = first_step
@@ -88,7 +90,7 @@ class StyleTransferModule(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """The total loss of the image; the closure that the optimiser calls, perhaps repeatedly."""
-        terms = self.forward(self.image)
+        terms = self.measure(self.objective, self.encoder, self.image)
         step = self.completed + 1
         if self.is_logged(step) and not self._is_trial:
             self._log_terms(step, terms)

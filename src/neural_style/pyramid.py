@@ -8,28 +8,29 @@ its moments belong to other pixels.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import time
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments import (  # type: ignore[attr-defined]
-    LightningEnvironment,
-)
 from PIL import Image
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from neural_style.assembly import (
+    build_encoder,
+    build_objective,
+    build_scheduled_optimizer,
+    build_trainer,
+    choose_precision,
+)
 from neural_style.callbacks import FiniteLoss, ShowProgress, Snapshots
+from neural_style.compiling import compiled_measure, is_compiling_wanted
 from neural_style.device import (
     best_layout,
-    best_precision,
     choose_device,
     device_name,
     exact_cudnn,
@@ -39,12 +40,11 @@ from neural_style.device import (
 from neural_style.fitting import fit
 from neural_style.images import resize, size_of
 from neural_style.inputs import Inputs
-from neural_style.layers import minimum_edge
 from neural_style.losses import LossTerms, StyleObjective
 from neural_style.module import StyleTransferModule
-from neural_style.optimizers import build_optimizer, loss_scale
+from neural_style.optimizers import loss_scale
 from neural_style.record import RunResult
-from neural_style.scales import Scale, plan_scales, rate_factor
+from neural_style.scales import Scale, plan_scales
 from neural_style.schema import Config
 from neural_style.tensors import start_image, to_picture, to_tensor
 from neural_style.tracking import CsvLogger, WandbTracking
@@ -82,10 +82,7 @@ def optimise(
     device = choose_device(config.trainer.accelerator)
     precision = choose_precision(config, device)
     reset_peak_memory(device)
-    layers = used_layers(config)
-    encoder = Vgg19Features(layers, weights.tensors, pooling=config.encoder.pooling).to(device)
-    layout = best_layout(precision)
-    encoder.to(memory_format=layout)
+    encoder = build_encoder(config, weights, device, precision)
     loggers = [CsvLogger(folder / "metrics.csv"), *([tracking.logger] if tracking else [])]
     progress = ShowProgress(steps, console=console)
     callbacks: list[pl.Callback] = [
@@ -104,7 +101,7 @@ def optimise(
         steps,
         scales=config.schedule.scales,
         shares=config.schedule.shares,
-        smallest=inputs.smallest_edge(minimum_edge(layers), style_scale=config.style.scale),
+        smallest=inputs.smallest_edge(encoder.minimum_edge, style_scale=config.style.scale),
     )
     sized = inputs.at(config.image.size, style_scale=config.style.scale)
     if tracking:
@@ -114,11 +111,16 @@ def optimise(
     evaluations, interrupted, step_seconds = 0, False, 0.0
     with exact_cudnn(precision), contextlib.closing(progress):
         for scale in plan:
-            trainer = _build_trainer(config, precision, scale, loggers, callbacks)
+            trainer = build_trainer(config, precision, scale.steps, loggers, callbacks)
+            autocast = trainer.precision_plugin.forward_context
             try:
-                with trainer.precision_plugin.forward_context():
+                with autocast():
                     module = _build_module(
                         config, inputs, encoder, scale, precision, image, evaluations
+                    )
+                if is_compiling_wanted(config.trainer.compile, device):
+                    module.measure = compiled_measure(
+                        module.objective, encoder, module.image, autocast=autocast
                     )
             except KeyboardInterrupt:
                 if image is None:
@@ -134,7 +136,7 @@ def optimise(
             if interrupted:
                 break
         seconds = time.monotonic() - began
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
+        with torch.no_grad(), autocast():
             terms: LossTerms = module(module.image)
     return RunResult(
         image=to_picture(_carried(module.image.detach(), inputs.content, sized.content)),
@@ -153,43 +155,8 @@ def optimise(
         interrupted=interrupted,
         device=device_name(device),
         precision=precision,
+        compiled=module.measure is not StyleObjective.measure,
         peak_memory_bytes=peak_memory_bytes(device),
-    )
-
-
-def used_layers(config: Config) -> tuple[str, ...]:
-    """The content and style layers of weight above 0."""
-    weights = [*config.content.layers.items(), *config.style.layers.items()]
-    return tuple(dict.fromkeys(name for name, weight in weights if weight > 0))
-
-
-def choose_precision(config: Config, device: torch.device) -> str:
-    """`trainer.precision`, with `auto` decided by the device and the optimiser."""
-    if config.trainer.precision != "auto":
-        return config.trainer.precision
-    # L-BFGS compares gradients of neighbouring points, which eight bits cannot tell apart.
-    return "32-true" if config.optimizer.name == "lbfgs" else best_precision(device)
-
-
-def _build_trainer(
-    config: Config,
-    precision: str,
-    scale: Scale,
-    loggers: Sequence[pl.loggers.Logger],
-    callbacks: list[pl.Callback],
-) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=1,
-        precision=precision,  # type: ignore[arg-type]
-        plugins=[LightningEnvironment()],  # one process, also inside a cluster's job
-        max_steps=scale.steps,
-        log_every_n_steps=1,  # the module widens this between the steps that it logs
-        logger=loggers,
-        callbacks=list(callbacks),
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
     )
 
 
@@ -227,29 +194,12 @@ def _build_module(
         image,
         encoder,
         objective,
-        build_optimizer=partial(_build_optimizer, config, scale),
+        build_optimizer=partial(build_scheduled_optimizer, config, scale.first_step),
         steps=config.schedule.steps,
         first_step=scale.first_step,
         evaluations=evaluations,
         log_every=config.tracking.log_every,
         loss_scale=loss_scale(config.optimizer.name, start_terms.total, image),
-    )
-
-
-def build_objective(
-    config: Config, encoder: Vgg19Features, content: Tensor, styles: Sequence[Tensor]
-) -> StyleObjective:
-    """The losses of `config` with the targets of a photo and paintings, each (1, 3, H, W)."""
-    return StyleObjective(
-        encoder(content),
-        [encoder(style) for style in styles],
-        content_layers=config.content.layers,
-        style_layers=config.style.layers,
-        content_weight=config.content.weight,
-        style_weight=config.style.weight,
-        tv_weight=config.loss.tv_weight,
-        normalization=config.loss.normalization,
-        image_weights=config.style.image_weights or None,
     )
 
 
@@ -264,24 +214,6 @@ def _carried(image: Tensor, photo: Image.Image, larger: Image.Image) -> Tensor:
     paint = image.cpu() - to_tensor(resize(photo, (height, width)))
     paint = F.interpolate(paint, size=size_of(larger), mode="bicubic", align_corners=False)
     return (to_tensor(larger) + paint).clamp(0, 1)
-
-
-def _build_optimizer(config: Config, scale: Scale, image: nn.Parameter) -> OptimizerLRScheduler:
-    optimizer, schedule = config.optimizer, config.schedule
-    assert optimizer.lr is not None  # load_config fills it in
-    built = build_optimizer(
-        optimizer.name,
-        image,
-        lr=optimizer.lr,
-        options=dataclasses.asdict(getattr(optimizer, optimizer.name)),
-    )
-    rates = torch.optim.lr_scheduler.LambdaLR(
-        built,
-        lambda step: rate_factor(
-            schedule.lr, scale.first_step + step, schedule.steps, schedule.lr_final
-        ),
-    )
-    return {"optimizer": built, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
 
 
 def _announce(

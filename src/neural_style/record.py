@@ -59,6 +59,8 @@ class RunResult:
     """`cpu`, `mps`, or the name of the GPU."""
     precision: str
     """`32-true` or `bf16-mixed`."""
+    compiled: bool
+    """Whether torch.compile was used for the steps."""
     peak_memory_bytes: int | None
     """The most memory held: on the GPU if one was used, else by the process."""
 

@@ -10,13 +10,14 @@ from typing import Any
 
 from rich.console import Console
 
+from neural_style.assembly import used_layers
 from neural_style.config import to_dict, to_yaml
 from neural_style.device import require_accelerator
 from neural_style.fitting import interrupt_handler_restored
 from neural_style.images import save_picture
 from neural_style.inputs import load_inputs
 from neural_style.layers import convolutions_up_to, minimum_edge
-from neural_style.pyramid import optimise, used_layers
+from neural_style.pyramid import optimise
 from neural_style.record import (
     RunResult,
     create_run_folder,
@@ -130,6 +131,7 @@ def _save(
             **facts,
             "device": result.device,
             "precision": result.precision,
+            "compiled": result.compiled,
             "peak_memory_bytes": result.peak_memory_bytes,
             "tracking": tracking.mode if tracking else "disabled",
             "weights": {"path": str(weights.path), "sha256": weights.sha256},

@@ -16,6 +16,7 @@ Pooling = Literal["max", "avg"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
+Compile = Literal["auto", "always", "never"]
 RateSchedule = Literal["constant", "cosine"]
 
 
@@ -157,6 +158,7 @@ class TrainerConfig:
 
     accelerator: Accelerator = "auto"
     precision: Precision = "auto"
+    compile: Compile = "auto"
 
 
 @dataclass(frozen=True)

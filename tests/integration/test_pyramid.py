@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -99,3 +100,38 @@ def test_a_larger_style_scale_gives_another_picture(make_config: MakeConfig) -> 
     base = stylize(make_config("schedule.steps=5"))
     broad = stylize(make_config("schedule.steps=5", "style.scale=2.0"))
     assert np.abs(np.asarray(base.image, float) - np.asarray(broad.image, float)).mean() > 0.5
+
+
+def test_compiling_is_recorded_and_leaves_the_picture_as_it_is(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_ = torch.compile
+    monkeypatch.setattr(
+        torch,
+        "compile",
+        lambda function, mode, **options: compile_(function, backend="eager", **options),
+    )
+    plain, compiled = (
+        stylize(make_config(*COARSE_TO_FINE, f"trainer.compile={word}"))
+        for word in ("never", "always")
+    )
+    assert (plain.compiled, compiled.compiled) == (False, True)
+    for result in (plain, compiled):
+        environment = json.loads((result.folder / "environment.json").read_text())
+        assert environment["compiled"] is result.compiled
+    difference = np.asarray(plain.image).astype(int) - np.asarray(compiled.image)
+    assert np.abs(difference).max() <= 1
+
+
+def test_a_run_goes_on_where_compiling_fails(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object, **__: object) -> object:
+        raise RuntimeError("no compiler here")
+
+    expected = stylize(make_config("trainer.compile=never"))
+    monkeypatch.setattr(torch, "compile", fails)
+    result = stylize(make_config("trainer.compile=always"))
+    assert "torch.compile failed (no compiler here); going on without it." in caplog.messages
+    assert not result.compiled
+    np.testing.assert_array_equal(np.asarray(result.image), np.asarray(expected.image))

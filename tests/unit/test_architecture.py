@@ -20,14 +20,14 @@ ORDER = (
     ("images", "tensors", "weights", "vgg", "measures", "optimizers", "scales", "device"),
     ("inputs", "losses"),
     ("module", "fitting"),
-    ("callbacks", "tracking", "record"),
+    ("callbacks", "tracking", "record", "compiling", "assembly"),
     ("pyramid",),
     ("run",),
     ("cli",),
 )
 NAMES = tuple(itertools.chain.from_iterable(ORDER))
 # Whoever reads settings or prints messages about them; all others take plain arguments.
-KNOW_SETTINGS = {"schema", "checks", "config", "record", "pyramid", "run", "cli"}
+KNOW_SETTINGS = {"schema", "checks", "config", "record", "assembly", "pyramid", "run", "cli"}
 NO_TORCH = {*itertools.chain.from_iterable(ORDER[:4]), "images", "scales", "record", "cli"}
 SETTINGS_MODULES = {"schema", "checks", "config"}
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import platform
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image
 
 import neural_style.run
-from neural_style.cli import main, split_styles
+from neural_style.cli import keep_freed_memory, main, split_styles
 from neural_style.config import load_config
 from neural_style.errors import (
     ConfigError,
@@ -270,3 +271,37 @@ def test_errors_of_the_settings_need_not_wait_for_pytorch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2", "False"]
+
+
+COUNT_FAULTS = """
+import ctypes, resource, sys
+from neural_style.cli import keep_freed_memory
+if sys.argv[1] == "keep":
+    keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+libc.free.argtypes = [ctypes.c_void_p]
+for round in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    block = libc.malloc(64 << 20)
+    ctypes.memset(block, 1, 64 << 20)
+    libc.free(block)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has this setting")
+def test_memory_that_is_freed_is_not_cleared_again() -> None:
+    faults = {
+        word: int(subprocess.check_output([sys.executable, "-c", COUNT_FAULTS, word]))
+        for word in ("keep", "return")
+    }
+    assert faults["keep"] < 0.1 * faults["return"], faults
+
+
+def test_a_system_without_the_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace())
+    keep_freed_memory()
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setattr("ctypes.CDLL", lambda name: pytest.fail("there is no C library to load"))
+    keep_freed_memory()
