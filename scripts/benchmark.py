@@ -1,73 +1,78 @@
 #!/usr/bin/env python3
-"""Measure what a step costs, and how much of it is this project's own.
+"""Measure what a step costs, how much of it is this project's own, and what a step buys.
 
-For each size, interleaved so that a noisy machine is noisy for all:
+For each size, each in a process of its own, taking turns so that a noisy machine is noisy for all:
 
-  floor    forward and backward of the truncated VGG-19 alone, in a plain loop
+  floor    forward and backward of VGG-19 up to the deepest layer, nothing else, in a plain loop
+           (compiled where the project would compile)
   loop     the same optimisation as the project's, in a plain PyTorch loop
-  offline  this project through Lightning, with Weights & Biases offline
   off      this project through Lightning, tracking disabled
+  offline  this project through Lightning, with Weights & Biases offline
 
 All four use the same precision and memory layout. The loop is Adam at a constant rate from the
-photo; other optimisers are refused, for their ratios would compare different work. Each repeat runs
-in the same process after a warm-up; the table shows the median and the quartiles of the seconds per
-step, and ratios to the floor. Numbers are written as JSON with commit, versions and hardware.
-Nothing is asserted.
+photo; other optimisers are refused, for their ratios would compare different work. A warm-up comes
+first and is not counted; the table shows the median and the quartiles of the seconds per step, the
+ratios to the floor within each turn, and the most memory that each process held.
+
+Then start-up times, and one run whose pictures are scored every few steps: S is the mean over the
+five style layers of |G(x) - G(a)|^2 / |G(p) - G(a)|^2, C is |F(x) - F(p)|^2 / |F(p)|^2 at relu4_2,
+in float32, with x the picture, p the photo and a the painting. Numbers are written as JSON with
+commit, versions and hardware. Nothing is asserted.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import gc
+import multiprocessing
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from neural_style.assembly import build_objective, choose_precision, used_layers
-from neural_style.cli import quiet_libraries
+from neural_style.cli import keep_freed_memory, quiet_libraries
 from neural_style.config import load_config
-from neural_style.device import best_layout, choose_device, device_name, exact_cudnn
-from neural_style.inputs import load_inputs
-from neural_style.layers import LAYER_NAMES, convolutions_up_to, minimum_edge
 from neural_style.record import save_environment
-from neural_style.run import stylize
-from neural_style.schema import Config
-from neural_style.tensors import to_tensor
-from neural_style.vgg import Vgg19Features
-from neural_style.weights import load_weights
 
-Step = Callable[[], None]
+# PyTorch is imported by the measuring processes alone: a process's peak memory counts from the size
+# of the one that started it.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
+    from neural_style.schema import Config
 
-def synchronize(device: torch.device) -> None:
-    """Waits until the device has done what it was asked for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def seconds_per_step(step: Step, steps: int, device: torch.device) -> float:
-    """Times `steps` calls; the device is synchronised inside the timed region."""
-    synchronize(device)
-    began = time.perf_counter()
-    for _ in range(steps):
-        step()
-    synchronize(device)
-    return (time.perf_counter() - began) / steps
+VARIANTS = ("floor", "loop", "off", "offline")
+STYLE_LAYERS = tuple(f"relu{block}_1" for block in range(1, 6))
+Step = Callable[[], object]
 
 
-def plain_steps(config: Config, device: torch.device, precision: str) -> tuple[Step, Step]:
-    """The floor's step and the plain loop's step, on the pictures of `config`."""
-    layers = used_layers(config)
-    weights = load_weights(config.encoder.weights, convolutions_up_to(layers))
+def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
+    """One step of the floor or of the plain loop, on the pictures of `config`."""
+    import torch
+
+    from neural_style.assembly import build_encoder, build_objective, choose_precision, used_layers
+    from neural_style.compiling import is_compiling_wanted
+    from neural_style.device import best_layout, choose_device
+    from neural_style.inputs import load_inputs
+    from neural_style.layers import convolutions_up_to, minimum_edge
+    from neural_style.losses import StyleObjective
+    from neural_style.optimizers import loss_scale
+    from neural_style.tensors import to_tensor
+    from neural_style.weights import load_weights
+
+    device = choose_device(config.trainer.accelerator)
+    precision = choose_precision(config, device)
     layout = best_layout(precision)
-    encoder = Vgg19Features(layers, weights.tensors, pooling=config.encoder.pooling)
-    encoder.to(device, memory_format=layout)
+    layers = used_layers(config)
+    table = convolutions_up_to(layers)
+    weights = load_weights(config.encoder.weights, table)
     inputs = load_inputs(
         config.content.image,
         config.style.images,
@@ -76,38 +81,125 @@ def plain_steps(config: Config, device: torch.device, precision: str) -> tuple[S
         minimum_edge=minimum_edge(layers),
     ).at(config.image.size, style_scale=config.style.scale)
     content = to_tensor(inputs.content).to(device, memory_format=layout)
-    styles = [to_tensor(style).to(device, memory_format=layout) for style in inputs.styles]
+    image = torch.nn.Parameter(content.clone())
     enabled = precision == "bf16-mixed"
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    compiled = is_compiling_wanted(config.trainer.compile, device)
+    mode = "reduce-overhead" if device.type == "cuda" else None
+
+    if name == "floor":
+        modules: list[torch.nn.Module] = []
+        for previous, layer in zip((None, *table), table, strict=False):
+            if previous is not None and previous.block != layer.block:
+                modules.append(torch.nn.MaxPool2d(2))
+            convolution = torch.nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
+            convolution.load_state_dict(
+                {kind: weights.tensors[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
+            )
+            modules += [convolution, torch.nn.ReLU(inplace=True)]
+        network: Any = torch.nn.Sequential(*modules).requires_grad_(False)
+        network = network.to(device, memory_format=layout)
+        network = torch.compile(network, mode=mode) if compiled else network
+
+        def floor() -> None:
+            image.grad = None
+            with autocast:
+                features = network(image)
+            features.backward(torch.ones_like(features))
+
+        return floor, device, precision
+
+    encoder = build_encoder(config, weights, device, precision)
+    styles = [to_tensor(style).to(device, memory_format=layout) for style in inputs.styles]
     with torch.no_grad(), autocast:
         objective = build_objective(config, encoder, content, styles)
-    deepest = max(layers, key=LAYER_NAMES.index)
-    image = torch.nn.Parameter(content.clone())
+        factor = loss_scale("adam", objective.measure(encoder, image).total, image)
+    measure: Any = StyleObjective.measure
+    measure = torch.compile(measure, mode=mode) if compiled else measure
     assert config.optimizer.lr is not None
-    adam = torch.optim.Adam([image], lr=config.optimizer.lr)
-
-    def floor() -> None:
-        image.grad = None
-        with autocast:
-            features = encoder(image)[deepest]
-        features.backward(torch.ones_like(features))
+    adam = torch.optim.Adam([image], lr=config.optimizer.lr, fused=device.type != "mps")
 
     def loop() -> None:
         adam.zero_grad()
         with autocast:
-            total = objective(encoder(image)).total.sum()
+            total = measure(objective, encoder, image).total.sum() * factor
         total.backward()
         adam.step()
         with torch.no_grad():
             image.clamp_(0, 1)
 
-    return floor, loop
+    return loop, device, precision
 
 
-def project_seconds(config: Config) -> float:
-    """Seconds per step of one run of the project, Lightning's start and end included."""
-    result = stylize(config)
-    return result.step_seconds / result.steps
+def serve(connection: Connection, name: str, config_path: str, words: list[str]) -> None:
+    """A measuring process: is sent numbers of steps, answers with seconds per step; None ends it.
+
+    Its first answer, after a warm-up, describes the device; its last one is its peak memory.
+    """
+    from neural_style.assembly import choose_precision
+    from neural_style.device import choose_device, device_name, exact_cudnn, peak_memory_bytes
+    from neural_style.run import stylize
+
+    quiet_libraries()
+
+    def project_seconds(steps: int) -> float:
+        mode = "disabled" if name == "off" else "offline"
+        gc.collect()  # Lightning's objects form rings, which would outlive their run
+        result = stylize(
+            load_config(config_path, [*words, f"schedule.steps={steps}", f"tracking.mode={mode}"])
+        )
+        return result.step_seconds / result.steps
+
+    if name in ("floor", "loop"):
+        step, device, precision = plain_step(load_config(config_path, words), name)
+
+        def plain_seconds(steps: int) -> float:
+            with exact_cudnn(precision):
+                synchronize(device)
+                began = time.perf_counter()
+                for _ in range(steps):
+                    step()
+                synchronize(device)
+            return (time.perf_counter() - began) / steps
+
+        seconds = plain_seconds
+    else:
+        keep_freed_memory()  # as the command does
+        config = load_config(config_path, words)
+        device = choose_device(config.trainer.accelerator)
+        precision = choose_precision(config, device)
+        seconds = project_seconds
+    seconds(3)
+    connection.send({"device": device_name(device), "precision": precision})
+    while (steps := connection.recv()) is not None:
+        connection.send(seconds(steps))
+    connection.send(peak_memory_bytes(device))
+
+
+def synchronize(device: torch.device) -> None:
+    """Waits until the device has done what it was asked for."""
+    if device.type == "cuda":
+        import torch
+
+        torch.cuda.synchronize(device)
+
+
+@contextlib.contextmanager
+def process(target: Callable[..., None], *arguments: Any) -> Iterator[Connection]:
+    """A fresh Python process that runs `target` with the other end of a connection."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    child = context.Process(target=target, args=(there, *arguments), daemon=True)
+    child.start()
+    there.close()
+    try:
+        yield here
+    except EOFError:
+        sys.exit("A measuring process failed; its message is above.")
+    finally:
+        here.close()
+        child.join(10)
+        child.terminate()
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -116,126 +208,187 @@ def summary(values: list[float]) -> dict[str, float]:
     return {"median": middle, "q1": low, "q3": high}
 
 
-def start_up_seconds(words: list[str], repeats: int) -> dict[str, float]:
-    """How long the command takes for something that needs no picture."""
+def measure_size(size: int, config_path: str, words: list[str], arguments: Any) -> dict[str, Any]:
+    """All variants at one size; as many steps as take the time of `--steps` at 512 px."""
+    words = [*words, f"image.size={size}", "schedule.scales=[1.0]", "schedule.shares=[]"]
+    words += ["snapshots.every=0"]
+    steps = max(3, round(arguments.steps * (512 / size) ** 2))
+    times: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    with contextlib.ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(process(serve, name, config_path, words)) for name in VARIANTS
+        }
+        facts = [worker.recv() for worker in workers.values()]  # all are warm before the first turn
+        for _ in range(arguments.repeats):
+            for name, worker in workers.items():
+                worker.send(steps)
+                times[name].append(worker.recv())
+        peaks = {}
+        for name, worker in workers.items():
+            worker.send(None)
+            peaks[name] = worker.recv()
+    return {
+        "size": size,
+        "steps": steps,
+        **facts[0],
+        "seconds_per_step": {name: summary(values) for name, values in times.items()},
+        "ratio_to_floor": {
+            name: summary([a / b for a, b in zip(times[name], times["floor"], strict=True)])
+            for name in VARIANTS[1:]
+        },
+        "peak_memory_bytes": peaks,
+    }
+
+
+def score_run(
+    connection: Connection, config_path: str, words: list[str], every: int, folder: str
+) -> None:
+    """One run of the project, its pictures scored every few steps; sends rows (step, s, S, C)."""
+    import torch
+    from PIL import Image
+
+    from neural_style.images import load_picture
+    from neural_style.inputs import load_inputs
+    from neural_style.layers import convolutions_up_to
+    from neural_style.measures import gram_matrix
+    from neural_style.run import stylize
+    from neural_style.tensors import to_tensor
+    from neural_style.vgg import Vgg19Features
+    from neural_style.weights import load_weights
+
+    quiet_libraries()
+    keep_freed_memory()
+    config = load_config(
+        config_path,
+        [*words, f"snapshots.every={every}", "tracking.mode=disabled", f"output.dir={folder}"],
+    )
+    if len(config.style.images) > 1:
+        sys.exit("style.images: scores are for one painting.")
+    result = stylize(config)
+    layers = (*STYLE_LAYERS, "relu4_2")
+    weights = load_weights(config.encoder.weights, convolutions_up_to(layers))
+    encoder = Vgg19Features(layers, weights.tensors)
+
+    def read(picture: Image.Image) -> tuple[Tensor, list[Tensor]]:
+        with torch.no_grad():
+            features = encoder(to_tensor(picture))
+        return features["relu4_2"], [gram_matrix(features[layer]) for layer in STYLE_LAYERS]
+
+    def distance(a: Tensor, b: Tensor) -> float:
+        return float((a - b).square().sum())
+
+    edge = max(result.image.size)
+    sized = load_inputs(
+        config.content.image,
+        config.style.images,
+        long_edge=edge,
+        style_scale=1.0,
+        minimum_edge=encoder.minimum_edge,
+    ).at(edge, style_scale=1.0)
+    style = read(sized.styles[0])[1]
+    photo, grams = read(sized.content)
+    start = [distance(a, b) for a, b in zip(grams, style, strict=True)]
+    rows = []
+    for path in sorted((result.folder / "snapshots").glob("*.png")):
+        step = int(path.stem.rpartition("_")[2])
+        features, grams = read(load_picture(path))
+        parts = [distance(a, b) / s for a, b, s in zip(grams, style, start, strict=True)]
+        content = distance(features, photo) / float(photo.square().sum())
+        rows.append((step, step * result.step_seconds / result.steps, sum(parts) / 5, content))
+    connection.send(rows)
+
+
+def command_seconds(words: list[str], repeats: int) -> dict[str, float]:
+    """How long the command takes."""
     values = []
     for _ in range(repeats):
         began = time.perf_counter()
         subprocess.run(
-            [sys.executable, "scripts/stylize.py", *words], capture_output=True, check=False
+            [sys.executable, "scripts/stylize.py", *words], capture_output=True, check=True
         )
         values.append(time.perf_counter() - began)
     return summary(values)
 
 
-def measure_size(
-    size: int, base: list[str], config_path: str, steps: int, repeats: int, folder: Path
-) -> dict[str, Any]:
-    """All four at one size."""
+def say(line: str) -> None:
+    """Prints at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
-    def settings(mode: str, count: int) -> Config:
-        return load_config(
-            config_path,
-            [
-                *base,
-                f"image.size={size}",
-                "schedule.scales=[1.0]",
-                "schedule.shares=[]",
-                f"schedule.steps={count}",
-                "snapshots.every=0",
-                f"tracking.mode={mode}",
-                f"output.dir={folder}",
-            ],
-        )
 
-    config = settings("disabled", steps)
-    if config.optimizer.name != "adam":
-        sys.exit(f"optimizer.name: {config.optimizer.name} cannot be measured, only adam.")
-    device = choose_device(config.trainer.accelerator)
-    precision = choose_precision(config, device)
-    floor, loop = plain_steps(config, device, precision)
-    for warm_up in (floor, loop):
-        seconds_per_step(warm_up, 2, device)
-    stylize(settings("disabled", 2))
-    times: dict[str, list[float]] = {"floor": [], "loop": [], "off": [], "offline": []}
-    for _ in range(repeats):
-        with exact_cudnn(precision):
-            times["floor"].append(seconds_per_step(floor, steps, device))
-            times["loop"].append(seconds_per_step(loop, steps, device))
-        times["off"].append(project_seconds(settings("disabled", steps)))
-        times["offline"].append(project_seconds(settings("offline", steps)))
-    ratios = {
-        name: summary([a / b for a, b in zip(times[name], times["floor"], strict=True)])
-        for name in ("loop", "off", "offline")
-    }
-    return {
-        "size": size,
-        "precision": precision,
-        "device": device_name(device),
-        "seconds_per_step": {name: summary(values) for name, values in times.items()},
-        "ratio_to_floor": ratios,
-    }
+def show_size(row: dict[str, Any]) -> None:
+    """One block of the table."""
+    say(f"{row['size']} px, {row['precision']} on {row['device']}, {row['steps']} steps a turn")
+    for name, value in row["seconds_per_step"].items():
+        line = f"  {name:8} {value['median']:.4f} s a step ({value['q1']:.4f} to {value['q3']:.4f})"
+        peak = row["peak_memory_bytes"][name]
+        line += f"  {peak / 2**20:6.0f} MiB" if peak else ""
+        if ratio := row["ratio_to_floor"].get(name):
+            line += f"  {ratio['median']:.3f} of the floor ({ratio['q1']:.3f} to {ratio['q3']:.3f})"
+        say(line)
 
 
 def main() -> None:
-    """Measures, prints a table and writes JSON."""
+    """Measures, prints tables and writes JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings to measure")
     parser.add_argument("--config", default="configs/default.yaml", help="%(default)s")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], metavar="PX")
-    parser.add_argument("--steps", type=int, default=20, help="per repeat (%(default)s)")
-    parser.add_argument("--repeats", type=int, default=5, help="%(default)s")
+    parser.add_argument("--sizes", type=int, nargs="*", default=[256, 512, 1024], metavar="PX")
+    parser.add_argument("--steps", type=int, default=20, help="a turn, at 512 px (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=5, help="turns (%(default)s)")
+    parser.add_argument(
+        "--until",
+        type=float,
+        nargs=2,
+        default=(0.06, 0.42),
+        metavar=("S", "C"),
+        help="the scores whose time is asked for (%(default)s)",
+    )
+    parser.add_argument("--every", type=int, default=10, help="steps between scores; 0: no scores")
     parser.add_argument("--output", type=Path, default=Path("benchmark.json"), help="%(default)s")
     arguments = parser.parse_intermixed_args()
-    quiet_libraries()
-
-    def say(line: str) -> None:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
-
-    results: list[dict[str, Any]] = []
+    config = load_config(arguments.config, arguments.overrides)
+    if config.optimizer.name != "adam":
+        sys.exit(f"optimizer.name: {config.optimizer.name} cannot be measured, only adam.")
+    facts: dict[str, Any] = {"overrides": arguments.overrides, "repeats": arguments.repeats}
     with tempfile.TemporaryDirectory() as folder:
+        words = [*arguments.overrides, f"output.dir={folder}"]
+        facts["results"] = []
         for size in arguments.sizes:
-            results.append(
-                measure_size(
-                    size,
-                    arguments.overrides,
-                    arguments.config,
-                    arguments.steps,
-                    arguments.repeats,
-                    Path(folder),
-                )
+            facts["results"].append(measure_size(size, arguments.config, words, arguments))
+            show_size(facts["results"][-1])
+        one_step = ["image.size=64", "schedule.steps=1", "schedule.scales=[1.0]"]
+        one_step += ["schedule.shares=[]", "tracking.mode=disabled"]
+        facts["command_seconds"] = {
+            name: command_seconds(["--config", arguments.config, *more, *words], arguments.repeats)
+            for name, more in (
+                ("--help", ["--help"]),
+                ("--print-config", ["--print-config"]),
+                ("one step at 64 px", one_step),
             )
-            row = results[-1]
-            say(f"{size} px, {row['precision']} on {row['device']}")
-            for name, value in row["seconds_per_step"].items():
-                ratio = row["ratio_to_floor"].get(name)
-                shown = (
-                    f"  {ratio['median']:.3f} of the floor ({ratio['q1']:.3f} to {ratio['q3']:.3f})"
-                    if ratio
-                    else ""
-                )
-                say(
-                    f"  {name:8} {value['median']:.4f} s a step "
-                    f"({value['q1']:.4f} to {value['q3']:.4f}){shown}"
-                )
-    start_up = {
-        name: start_up_seconds(words, arguments.repeats)
-        for name, words in (("--help", ["--help"]), ("--print-config", ["--print-config"]))
-    }
-    for name, value in start_up.items():
-        say(f"{name}: {value['median']:.2f} s")
-    save_environment(
-        arguments.output,
-        {
-            "steps": arguments.steps,
-            "repeats": arguments.repeats,
-            "results": results,
-            "start_up_seconds": start_up,
-        },
-    )
+        }
+        for name, value in facts["command_seconds"].items():
+            say(f"{name}: {value['median']:.2f} s ({value['q1']:.2f} to {value['q3']:.2f})")
+        if arguments.every:
+            with process(
+                score_run, arguments.config, arguments.overrides, arguments.every, folder
+            ) as worker:
+                rows = worker.recv()
+            facts["scores"] = [
+                dict(zip(("step", "seconds", "S", "C"), row, strict=True)) for row in rows
+            ]
+            for step, seconds, style, content in rows:
+                say(f"step {step:4}  {seconds:6.1f} s  S {style:.4f}  C {content:.4f}")
+            s, c = arguments.until
+            reached = next((row for row in rows if row[2] <= s and row[3] <= c), None)
+            facts["until"] = {"S": s, "C": c, "reached": reached}
+            say(
+                f"S {s} and C {c}: "
+                + (f"after {reached[0]} steps, {reached[1]:.1f} s" if reached else "not reached")
+            )
+    save_environment(arguments.output, facts)
     say(f"Written: {arguments.output}")
 
 

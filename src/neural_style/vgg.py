@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import skip_init
 
 from neural_style.layers import convolutions_up_to, minimum_edge
 
@@ -48,7 +49,9 @@ class Vgg19Features(nn.Module):
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self.convolutions = nn.ModuleDict()
         for layer in self._table:
-            module = nn.Conv2d(layer.in_channels, layer.out_channels, kernel_size=3, padding=1)
+            module = skip_init(  # type: ignore[no-untyped-call]  # random weights would only be overwritten
+                nn.Conv2d, layer.in_channels, layer.out_channels, kernel_size=3, padding=1
+            )
             module.load_state_dict(
                 {kind: weights[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
             )
