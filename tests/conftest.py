@@ -105,6 +105,22 @@ def make_config(
     return build
 
 
+@pytest.fixture
+def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Plays Ctrl-C after a step."""
+    import neural_style.pyramid
+
+    def arrange(step: int) -> None:
+        class CtrlC(neural_style.pyramid.FiniteLoss):
+            def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
+                if trainer.global_step == step:
+                    raise KeyboardInterrupt
+
+        monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
+
+    return arrange
+
+
 @pytest.fixture(scope="session")
 def real_weights() -> Path:
     """The real VGG-19; tests that use it are marked `weights`."""

@@ -10,8 +10,6 @@ import torch
 from conftest import make_picture
 from PIL import Image
 
-import neural_style.pyramid
-from neural_style.callbacks import FiniteLoss
 from neural_style.pyramid import _carried
 from neural_style.run import stylize
 from neural_style.schema import Config
@@ -70,14 +68,9 @@ def test_bfloat16_makes_nearly_the_picture_of_float32(make_config: MakeConfig) -
 
 
 def test_an_interrupt_at_a_small_size_leaves_a_whole_picture(
-    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    make_config: MakeConfig, interrupt_after: Callable[[int], None]
 ) -> None:
-    class CtrlC(FiniteLoss):
-        def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
-            if trainer.global_step == 2:
-                raise KeyboardInterrupt
-
-    monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
+    interrupt_after(2)
     result = stylize(make_config(*COARSE_TO_FINE))
     assert (result.interrupted, result.steps) == (True, 2)
     assert result.image.size == (64, 48)

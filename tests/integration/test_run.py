@@ -5,6 +5,7 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,6 @@ import torch
 from conftest import REPOSITORY, make_picture
 from PIL import Image
 
-import neural_style.pyramid
-from neural_style.callbacks import FiniteLoss
 from neural_style.cli import main
 from neural_style.config import load_config
 from neural_style.errors import ConfigError, DivergedError
@@ -167,15 +166,10 @@ def test_copy_is_written_in_the_format_of_its_ending(
 
 
 def test_interrupt_keeps_the_picture_and_the_handler(
-    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+    make_config: MakeConfig, interrupt_after: Callable[[int], None]
 ) -> None:
-    class CtrlC(FiniteLoss):
-        def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
-            if trainer.global_step == 2:
-                raise KeyboardInterrupt
-
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
+    interrupt_after(2)
     result = stylize(make_config("schedule.steps=50"))
     assert result.interrupted
     assert result.steps == 2
@@ -194,18 +188,18 @@ def test_interrupt_inside_a_step_leaves_the_last_whole_step(
         "schedule.lr=constant",
         "snapshots.every=1",
     ]
-    forward = StyleTransferModule.forward
+    training_step = StyleTransferModule.training_step
     calls = []
 
-    def interrupted(self: StyleTransferModule, image: torch.Tensor) -> object:
+    def interrupted(self: StyleTransferModule, *batch: Any) -> torch.Tensor:
         calls.append(self.completed)
         # With a line search the second evaluation of a step is at a trial point.
         if -1 not in calls and calls.count(2) == (2 if optimizer == "lbfgs" else 1):
             calls.append(-1)
             raise KeyboardInterrupt
-        return forward(self, image)
+        return training_step(self, *batch)
 
-    monkeypatch.setattr(StyleTransferModule, "forward", interrupted)
+    monkeypatch.setattr(StyleTransferModule, "training_step", interrupted)
     result = stylize(make_config("schedule.steps=9", *options))
     assert (result.interrupted, result.steps) == (True, 2)
     np.testing.assert_array_equal(
@@ -214,14 +208,10 @@ def test_interrupt_inside_a_step_leaves_the_last_whole_step(
 
 
 def test_interrupted_command_exits_with_130(
-    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_config: MakeConfig, interrupt_after: Callable[[int], None]
 ) -> None:
-    class CtrlC(FiniteLoss):
-        def on_train_batch_end(self, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
     settings = stylize(make_config("schedule.steps=1")).folder / "config.yaml"
+    interrupt_after(1)
     assert main(str(settings)) == 130
 
 
