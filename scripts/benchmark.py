@@ -4,7 +4,7 @@
 For each size, each in a process of its own, taking turns so that a noisy machine is noisy for all:
 
   floor    forward and backward of VGG-19 up to the deepest layer, nothing else, in a plain loop
-           (compiled where the project would compile)
+           (compiled where the others are)
   loop     the same optimisation as the project's, in a plain PyTorch loop
   off      this project through Lightning, tracking disabled
   offline  this project through Lightning, with Weights & Biases offline
@@ -12,7 +12,7 @@ For each size, each in a process of its own, taking turns so that a noisy machin
 All four use the same precision and memory layout. The loop is Adam at a constant rate from the
 photo; other optimisers are refused, for their ratios would compare different work. A warm-up comes
 first and is not counted; the table shows the median and the quartiles of the seconds per step, the
-ratios to the floor within each turn, and the most memory that each process held.
+ratios to the floor within each turn, and the most memory that each process held in its warm-up.
 
 Then start-up times, and one run whose pictures are scored every few steps: S is the mean over the
 five style layers of |G(x) - G(a)|^2 / |G(p) - G(a)|^2, C is |F(x) - F(p)|^2 / |F(p)|^2 at relu4_2,
@@ -24,8 +24,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import gc
 import multiprocessing
+import os
 import statistics
 import subprocess
 import sys
@@ -58,12 +60,12 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
     import torch
 
     from neural_style.assembly import build_encoder, build_objective, choose_precision, used_layers
-    from neural_style.compiling import is_compiling_wanted
+    from neural_style.compiling import compile_for, is_compiling_wanted
     from neural_style.device import best_layout, choose_device
     from neural_style.inputs import load_inputs
     from neural_style.layers import convolutions_up_to, minimum_edge
     from neural_style.losses import StyleObjective
-    from neural_style.optimizers import loss_scale
+    from neural_style.optimizers import build_optimizer, loss_scale
     from neural_style.tensors import to_tensor
     from neural_style.weights import load_weights
 
@@ -84,14 +86,14 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
     image = torch.nn.Parameter(content.clone())
     enabled = precision == "bf16-mixed"
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-    compiled = is_compiling_wanted(config.trainer.compile, device)
-    mode = "reduce-overhead" if device.type == "cuda" else None
+    compiled = is_compiling_wanted(config.trainer.compile, device, config.schedule.steps)
 
     if name == "floor":
         modules: list[torch.nn.Module] = []
         for previous, layer in zip((None, *table), table, strict=False):
             if previous is not None and previous.block != layer.block:
-                modules.append(torch.nn.MaxPool2d(2))
+                pool = torch.nn.MaxPool2d if config.encoder.pooling == "max" else torch.nn.AvgPool2d
+                modules.append(pool(2))
             convolution = torch.nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
             convolution.load_state_dict(
                 {kind: weights.tensors[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
@@ -99,7 +101,7 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
             modules += [convolution, torch.nn.ReLU(inplace=True)]
         network: Any = torch.nn.Sequential(*modules).requires_grad_(False)
         network = network.to(device, memory_format=layout)
-        network = torch.compile(network, mode=mode) if compiled else network
+        network = compile_for(device, network) if compiled else network
 
         def floor() -> None:
             image.grad = None
@@ -114,10 +116,12 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
     with torch.no_grad(), autocast:
         objective = build_objective(config, encoder, content, styles)
         factor = loss_scale("adam", objective.measure(encoder, image).total, image)
-    measure: Any = StyleObjective.measure
-    measure = torch.compile(measure, mode=mode) if compiled else measure
+    measure = StyleObjective.measure
+    measure = compile_for(device, measure) if compiled else measure
     assert config.optimizer.lr is not None
-    adam = torch.optim.Adam([image], lr=config.optimizer.lr, fused=device.type != "mps")
+    adam = build_optimizer(
+        "adam", image, lr=config.optimizer.lr, options=dataclasses.asdict(config.optimizer.adam)
+    )
 
     def loop() -> None:
         adam.zero_grad()
@@ -134,7 +138,7 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
 def serve(connection: Connection, name: str, config_path: str, words: list[str]) -> None:
     """A measuring process: is sent numbers of steps, answers with seconds per step; None ends it.
 
-    Its first answer, after a warm-up, describes the device; its last one is its peak memory.
+    Its first answer, after a warm-up, tells the device, the precision and the peak memory.
     """
     from neural_style.assembly import choose_precision
     from neural_style.device import choose_device, device_name, exact_cudnn, peak_memory_bytes
@@ -170,18 +174,20 @@ def serve(connection: Connection, name: str, config_path: str, words: list[str])
         precision = choose_precision(config, device)
         seconds = project_seconds
     seconds(3)
-    connection.send({"device": device_name(device), "precision": precision})
+    peak = peak_memory_bytes(device)
+    connection.send(({"device": device_name(device), "precision": precision}, peak))
     while (steps := connection.recv()) is not None:
         connection.send(seconds(steps))
-    connection.send(peak_memory_bytes(device))
 
 
 def synchronize(device: torch.device) -> None:
     """Waits until the device has done what it was asked for."""
-    if device.type == "cuda":
-        import torch
+    import torch
 
+    if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 @contextlib.contextmanager
@@ -204,7 +210,9 @@ def process(target: Callable[..., None], *arguments: Any) -> Iterator[Connection
 
 def summary(values: list[float]) -> dict[str, float]:
     """Median and quartiles."""
-    low, middle, high = statistics.quantiles(values, n=4) if len(values) > 1 else values * 3
+    low, middle, high = (
+        statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    )
     return {"median": middle, "q1": low, "q3": high}
 
 
@@ -212,21 +220,22 @@ def measure_size(size: int, config_path: str, words: list[str], arguments: Any) 
     """All variants at one size; as many steps as take the time of `--steps` at 512 px."""
     words = [*words, f"image.size={size}", "schedule.scales=[1.0]", "schedule.shares=[]"]
     words += ["snapshots.every=0"]
+    if not any(word.startswith("trainer.compile=") for word in words):
+        words += [f"trainer.compile={arguments.compile}"]
     steps = max(3, round(arguments.steps * (512 / size) ** 2))
     times: dict[str, list[float]] = {name: [] for name in VARIANTS}
     with contextlib.ExitStack() as stack:
         workers = {
             name: stack.enter_context(process(serve, name, config_path, words)) for name in VARIANTS
         }
-        facts = [worker.recv() for worker in workers.values()]  # all are warm before the first turn
+        # All are warm before the first turn.
+        facts, peaks = zip(*(worker.recv() for worker in workers.values()), strict=True)
         for _ in range(arguments.repeats):
             for name, worker in workers.items():
                 worker.send(steps)
                 times[name].append(worker.recv())
-        peaks = {}
-        for name, worker in workers.items():
+        for worker in workers.values():
             worker.send(None)
-            peaks[name] = worker.recv()
     return {
         "size": size,
         "steps": steps,
@@ -236,7 +245,7 @@ def measure_size(size: int, config_path: str, words: list[str], arguments: Any) 
             name: summary([a / b for a, b in zip(times[name], times["floor"], strict=True)])
             for name in VARIANTS[1:]
         },
-        "peak_memory_bytes": peaks,
+        "peak_memory_bytes": dict(zip(VARIANTS, peaks, strict=True)),
     }
 
 
@@ -262,8 +271,6 @@ def score_run(
         config_path,
         [*words, f"snapshots.every={every}", "tracking.mode=disabled", f"output.dir={folder}"],
     )
-    if len(config.style.images) > 1:
-        sys.exit("style.images: scores are for one painting.")
     result = stylize(config)
     layers = (*STYLE_LAYERS, "relu4_2")
     weights = load_weights(config.encoder.weights, convolutions_up_to(layers))
@@ -290,8 +297,10 @@ def score_run(
     start = [distance(a, b) for a, b in zip(grams, style, strict=True)]
     rows = []
     for path in sorted((result.folder / "snapshots").glob("*.png")):
-        step = int(path.stem.rpartition("_")[2])
-        features, grams = read(load_picture(path))
+        step, picture = int(path.stem.rpartition("_")[2]), load_picture(path)
+        if picture.size != result.image.size:  # of a smaller scale
+            continue
+        features, grams = read(picture)
         parts = [distance(a, b) / s for a, b, s in zip(grams, style, start, strict=True)]
         content = distance(features, photo) / float(photo.square().sum())
         rows.append((step, step * result.step_seconds / result.steps, sum(parts) / 5, content))
@@ -304,7 +313,10 @@ def command_seconds(words: list[str], repeats: int) -> dict[str, float]:
     for _ in range(repeats):
         began = time.perf_counter()
         subprocess.run(
-            [sys.executable, "scripts/stylize.py", *words], capture_output=True, check=True
+            [sys.executable, str(Path(__file__).with_name("stylize.py")), *words],
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "NEURAL_STYLE_LOG": "WARNING"},
+            check=True,
         )
         values.append(time.perf_counter() - began)
     return summary(values)
@@ -347,11 +359,19 @@ def main() -> None:
         help="the scores whose time is asked for (%(default)s)",
     )
     parser.add_argument("--every", type=int, default=10, help="steps between scores; 0: no scores")
+    parser.add_argument(
+        "--compile",
+        choices=("always", "never"),
+        default="never",
+        help="compile all variants, for GPUs; the time of compiling is not counted (%(default)s)",
+    )
     parser.add_argument("--output", type=Path, default=Path("benchmark.json"), help="%(default)s")
     arguments = parser.parse_intermixed_args()
     config = load_config(arguments.config, arguments.overrides)
     if config.optimizer.name != "adam":
         sys.exit(f"optimizer.name: {config.optimizer.name} cannot be measured, only adam.")
+    if arguments.every and len(config.style.images) > 1:
+        sys.exit("style.images: scores are for one painting; --every 0 measures without them.")
     facts: dict[str, Any] = {"overrides": arguments.overrides, "repeats": arguments.repeats}
     with tempfile.TemporaryDirectory() as folder:
         words = [*arguments.overrides, f"output.dir={folder}"]
@@ -359,6 +379,7 @@ def main() -> None:
         for size in arguments.sizes:
             facts["results"].append(measure_size(size, arguments.config, words, arguments))
             show_size(facts["results"][-1])
+            save_environment(arguments.output, facts)  # what follows may fail; keep what there is
         one_step = ["image.size=64", "schedule.steps=1", "schedule.scales=[1.0]"]
         one_step += ["schedule.shares=[]", "tracking.mode=disabled"]
         facts["command_seconds"] = {

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,8 +51,8 @@ def make_encoder(vgg_file: Path) -> Callable[..., Vgg19Features]:
     """Builds a random VGG-19 for some layers."""
     weights = load_weights(str(vgg_file), CONVOLUTIONS)
 
-    def build(*layers: str, pooling: str = "max") -> Vgg19Features:
-        return Vgg19Features(layers, weights.tensors, pooling=pooling)  # type: ignore[arg-type]
+    def build(*layers: str, **options: Any) -> Vgg19Features:
+        return Vgg19Features(layers, weights.tensors, **options)
 
     return build
 

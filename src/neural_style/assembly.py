@@ -40,7 +40,8 @@ def build_encoder(
     config: Config, weights: VggWeights, device: torch.device, precision: str
 ) -> Vgg19Features:
     """The frozen network on its device, in the memory layout that suits the precision."""
-    encoder = Vgg19Features(used_layers(config), weights.tensors, pooling=config.encoder.pooling)
+    layers, pooling = used_layers(config), config.encoder.pooling
+    encoder = Vgg19Features(layers, weights.tensors, pooling=pooling, whole=True)
     return encoder.to(device, memory_format=best_layout(precision))  # type: ignore[call-overload,no-any-return]
 
 

@@ -110,16 +110,20 @@ def quiet_libraries() -> None:
     warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
 
 
-def keep_freed_memory() -> None:
+def keep_freed_memory() -> bool:
     """Tells glibc to keep large blocks that are freed, for the next step asks for them again.
 
     By default it hands them back to the system, which then has to clear every page of the next
-    one: up to 5 % of a step on a CPU. The peak stays the same. Without glibc nothing is done.
+    one: some 5 % of a step on a CPU. Without glibc, or with one before 2.35, nothing is done.
+
+    Returns:
+        Whether it is done.
     """
     if not sys.platform.startswith("linux"):
-        return
+        return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        trim_threshold, mmap_threshold = -1, -3  # from malloc.h
-        for option in (trim_threshold, mmap_threshold):
-            mallopt(option, 2**31 - 1)
+    trim_threshold, mmap_threshold = -1, -3  # from malloc.h
+    # The first call is the one that older versions refuse; the second alone would do harm there.
+    return mallopt is not None and all(
+        mallopt(option, 2**31 - 1) for option in (mmap_threshold, trim_threshold)
+    )

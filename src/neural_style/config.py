@@ -20,7 +20,7 @@ from neural_style.checks import find_problems
 from neural_style.errors import ConfigError, unknown_name
 from neural_style.schema import Config
 
-DEFAULT_LR = {"adam": 0.02, "lbfgs": 1.0}
+DEFAULT_LR = {"adam": 0.03, "lbfgs": 1.0}
 
 _MISFITS = (OmegaConfBaseException, TypeError, ValueError, OverflowError)
 

@@ -35,8 +35,7 @@ from neural_style.measures import (
     with_gram,
     with_squared_distance,
 )
-
-Visit = Callable[[str, Tensor], Tensor]
+from neural_style.vgg import Visit
 
 
 @dataclass(frozen=True)
@@ -152,6 +151,10 @@ class StyleObjective(nn.Module):
         """Measures images by their features, layer to (B, C, H, W).
 
         The images themselves, (B, 3, H, W), are needed where `tv_weight` is above 0.
+
+        Raises:
+            KeyError: if features lack a layer.
+            ValueError: if the images are needed and missing.
         """
         content: dict[str, Tensor] = {}
         style: dict[str, Tensor] = {}
@@ -166,6 +169,9 @@ class StyleObjective(nn.Module):
             encoder: called with the image and a function of (layer, map); it gives that function
                 each of its maps and goes on with what it returns.
             image: (B, 3, H, W).
+
+        Raises:
+            KeyError: if the encoder reads too few layers.
         """
         content: dict[str, Tensor] = {}
         style: dict[str, Tensor] = {}

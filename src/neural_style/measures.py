@@ -35,41 +35,47 @@ def gram_matrix(features: Tensor) -> Tensor:
 
 
 def with_gram(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The features and their Gram matrix, as `gram_matrix`."""
+    """The features, to be used from here on, and their Gram matrix.
+
+    Shapes and errors are those of `gram_matrix`.
+    """
     if features.ndim != 4:
         raise ValueError(f"expected (B, C, H, W) features, got {tuple(features.shape)}")
     same, gram = _WithGram.apply(features)
     return same, gram
 
 
-def squared_distance(x: Tensor, target: Tensor) -> Tensor:
-    """The sum of squared differences per image: (B, ...) and (1 or B, ...) to (B,)."""
-    return with_squared_distance(x, target)[1]
-
-
 def with_squared_distance(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """x, and the sum of its squared differences to the target, as `squared_distance`.
+    """x, to be used from here on, and the sum of its squared differences to a target.
 
-    The target gets no gradient.
+    Args:
+        x: (B, ...), any float dtype; measured in float32 or wider.
+        target: (1 or B, ...); it gets no gradient.
+
+    Returns:
+        (B, ...) and (B,).
     """
     same, distance = _WithSquaredDistance.apply(x, target.detach())
     return same, distance
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """How much neighbouring pixels differ: the mean of their squared differences, down and right.
+    """How much neighbours differ: mean squared difference downwards plus that to the right.
 
     Args:
-        image: (B, C, H, W), at least two pixels each way.
+        image: (B, C, H, W).
 
     Returns:
         (B,); 0 for an image of one colour.
 
-    Mahendran & Vedaldi 2014 (arXiv:1412.0035), eq. 8 with beta = 2, as a mean instead of a sum, so
-    that it does not grow with the size.
+    Mahendran & Vedaldi 2014 (arXiv:1412.0035), total variation with beta = 2, as means instead of
+    sums (our change: it does not grow with the size).
     """
-    down, right = (image.diff(dim=axis).square().flatten(1).mean(1) for axis in (2, 3))
-    return down + right
+    down, right = image.diff(dim=2), image.diff(dim=3)
+    first, second = (
+        part.square().sum((1, 2, 3)) / max(1, part[0].numel()) for part in (down, right)
+    )
+    return first + second
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -98,16 +104,21 @@ class _WithGram(torch.autograd.Function):
             return grad_features
         (features,) = ctx.saved_tensors
         batch, channels, height, width = features.shape
-        rows = _positions_first(features)
+        # The gradient keeps the layout of the features.
+        keeps = features.is_contiguous()
+        rows = features.flatten(2) if keeps else _positions_first(features)
         with torch.autocast(features.device.type, enabled=False):
             symmetric = (grad_gram + grad_gram.transpose(1, 2)) / (height * width)
             symmetric = symmetric.to(features.dtype)
+            factors = (symmetric, rows) if keeps else (rows, symmetric)
             if grad_features is None:
-                product = rows @ symmetric
+                product = torch.bmm(*factors)
             else:
-                product = torch.baddbmm(_positions_first(grad_features), rows, symmetric)
-        gradient: Tensor = product.view(batch, height, width, channels).permute(0, 3, 1, 2)
-        return gradient
+                added = grad_features.flatten(2) if keeps else _positions_first(grad_features)
+                product = torch.baddbmm(added, *factors)
+        if keeps:
+            return product.reshape(batch, channels, height, width)
+        return product.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class _WithSquaredDistance(torch.autograd.Function):
@@ -119,7 +130,7 @@ class _WithSquaredDistance(torch.autograd.Function):
         ctx.save_for_backward(difference)
         ctx.dtype = x.dtype
         ctx.set_materialize_grads(False)
-        return x, difference.square().flatten(1).sum(1)
+        return x, difference.square().sum(tuple(range(1, x.ndim)))
 
     @staticmethod
     @once_differentiable
@@ -135,7 +146,9 @@ class _WithSquaredDistance(torch.autograd.Function):
 
 
 def _positions_first(features: Tensor) -> Tensor:
-    """(B, C, H, W) as (B, H*W, C), a view if the channels lie last in memory."""
+    """(B, C, H, W) as (B, H*W, C), a view if positions or channels lie last in memory."""
+    if features.is_contiguous():
+        return features.flatten(2).transpose(1, 2)
     return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 

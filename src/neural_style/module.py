@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from neural_style.losses import LossTerms, StyleObjective
 from neural_style.vgg import Vgg19Features
 
+Measure = Callable[[StyleObjective, Vgg19Features, Tensor], LossTerms]
+
 _NEVER = 2**62  # for Trainer.log_every_n_steps
 
 
@@ -51,8 +53,9 @@ class StyleTransferModule(pl.LightningModule):
         self.encoder = encoder
         self.objective = objective
         self.evaluations = evaluations
-        self.measure: Callable[[StyleObjective, Vgg19Features, Tensor], LossTerms]
-        self.measure = StyleObjective.measure  # of the steps; a compiled form may take its place
+        self.measure: Measure = (
+            StyleObjective.measure
+        )  # of the steps; a compiled form may take its place
         self._build_optimizer = build_optimizer
         self._steps = steps
         self._first_step = first_step

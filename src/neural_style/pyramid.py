@@ -108,7 +108,7 @@ def optimise(
         tracking.log_inputs(sized.content, sized.styles)
     began = time.monotonic()
     image: Tensor | None = None
-    evaluations, interrupted, step_seconds = 0, False, 0.0
+    evaluations, interrupted, step_seconds, compiled = 0, False, 0.0, False
     with exact_cudnn(precision), contextlib.closing(progress):
         for scale in plan:
             trainer = build_trainer(config, precision, scale.steps, loggers, callbacks)
@@ -118,7 +118,7 @@ def optimise(
                     module = _build_module(
                         config, inputs, encoder, scale, precision, image, evaluations
                     )
-                if is_compiling_wanted(config.trainer.compile, device):
+                if is_compiling_wanted(config.trainer.compile, device, steps):
                     module.measure = compiled_measure(
                         module.objective, encoder, module.image, autocast=autocast
                     )
@@ -131,6 +131,7 @@ def optimise(
             entered = time.monotonic()
             interrupted = fit(trainer, module, scale.steps)
             step_seconds += time.monotonic() - entered
+            compiled = compiled or module.measure is not StyleObjective.measure
             module.to(device)  # Lightning moves it to the CPU at the end
             image, evaluations = module.image.detach(), module.evaluations
             if interrupted:
@@ -155,7 +156,7 @@ def optimise(
         interrupted=interrupted,
         device=device_name(device),
         precision=precision,
-        compiled=module.measure is not StyleObjective.measure,
+        compiled=compiled,
         peak_memory_bytes=peak_memory_bytes(device),
     )
 

@@ -60,7 +60,7 @@ class RunResult:
     precision: str
     """`32-true` or `bf16-mixed`."""
     compiled: bool
-    """Whether torch.compile was used for the steps."""
+    """Whether steps were compiled by torch.compile."""
     peak_memory_bytes: int | None
     """The most memory held: on the GPU if one was used, else by the process."""
 

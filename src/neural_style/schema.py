@@ -36,9 +36,15 @@ class StyleConfig:
     images: tuple[str, ...] = ("assets/style/flow_field.jpg",)
     image_weights: tuple[float, ...] = ()
     layers: dict[str, float] = field(
-        default_factory=lambda: {f"relu{block}_1": 0.2 for block in range(1, 6)}
+        default_factory=lambda: {
+            "relu1_1": 0.35,
+            "relu2_1": 0.20,
+            "relu3_1": 0.17,
+            "relu4_1": 0.18,
+            "relu5_1": 0.10,
+        }
     )
-    weight: float = 6.0
+    weight: float = 7.0
     scale: float = 1.0
 
 
@@ -63,7 +69,7 @@ class LossConfig:
     """Which formulas."""
 
     normalization: NormalizationName = "relative"
-    tv_weight: float = 0.0
+    tv_weight: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -107,11 +113,11 @@ class OptimizerConfig:
 class ScheduleConfig:
     """How long, at which sizes, and how the learning rate falls."""
 
-    steps: int = 100
+    steps: int = 80
     scales: tuple[float, ...] = (1.0,)
     shares: tuple[float, ...] = ()
     lr: RateSchedule = "cosine"
-    lr_final: float = 0.1
+    lr_final: float = 0.05
 
 
 @dataclass(frozen=True)

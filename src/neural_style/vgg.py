@@ -16,6 +16,9 @@ from neural_style.layers import convolutions_up_to, minimum_edge
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
+# Is given a layer's name and map; returns the map that the next layer reads.
+Visit = Callable[[str, Tensor], Tensor]
+
 
 class Vgg19Features(nn.Module):
     """VGG-19 (Simonyan & Zisserman 2014) without its classifier, frozen.
@@ -26,6 +29,9 @@ class Vgg19Features(nn.Module):
         weights: `convB_I.weight` and `convB_I.bias` for every convolution built.
         pooling: `max`, as trained, or `avg`, which Gatys et al. 2015 (section Methods) found to
             improve the gradient flow and the look.
+        whole: repeat the last row and column of an image until every pooling divides evenly. A
+            pooling drops what is left over, up to 15 pixels before the fifth block, where an image
+            that is optimised is then held by the shallow layers alone and turns garish.
 
     Raises:
         ConfigError: if a layer is unknown.
@@ -41,11 +47,13 @@ class Vgg19Features(nn.Module):
         weights: Mapping[str, Tensor],
         *,
         pooling: Literal["max", "avg"] = "max",
+        whole: bool = False,
     ) -> None:
         super().__init__()
         self.layers = tuple(dict.fromkeys(layers))
         self.minimum_edge = minimum_edge(self.layers)
         self._table = convolutions_up_to(self.layers)
+        self._multiple = 2 ** (self._table[-1].block - 1) if whole else 1
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self.convolutions = nn.ModuleDict()
         for layer in self._table:
@@ -61,9 +69,7 @@ class Vgg19Features(nn.Module):
         self.requires_grad_(False)
         self.eval()
 
-    def forward(
-        self, image: Tensor, visit: Callable[[str, Tensor], Tensor] | None = None
-    ) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, visit: Visit | None = None) -> dict[str, Tensor]:
         """Computes the feature maps of `layers`.
 
         Args:
@@ -72,7 +78,8 @@ class Vgg19Features(nn.Module):
                 next layer reads. By default the map itself.
 
         Returns:
-            Layer name to (B, C, H / 2^p, W / 2^p) for p poolings before it, edges rounded down.
+            Layer name to (B, C, H / 2^p, W / 2^p) for p poolings before it, edges rounded down, or
+            as if they were of the padded image if it is taken as a `whole`.
 
         Raises:
             ValueError: if an edge is smaller than `minimum_edge`.
@@ -84,6 +91,9 @@ class Vgg19Features(nn.Module):
             )
         features: dict[str, Tensor] = {}
         x = (image - self.mean) / self.std
+        below, right = (-edge % self._multiple for edge in image.shape[-2:])
+        if below or right:
+            x = F.pad(x, (0, right, 0, below), mode="replicate")
         block = 1
         for layer in self._table:
             if layer.block != block:

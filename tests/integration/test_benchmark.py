@@ -53,6 +53,7 @@ def words(config: Config) -> list[str]:
         f"output.dir={config.output.dir}",
         f"schedule.steps={config.schedule.steps}",
         "trainer.precision=32-true",
+        "trainer.accelerator=cpu",
     ]
 
 
@@ -94,7 +95,7 @@ def test_a_measuring_process_answers_each_number_of_steps(
     monkeypatch.setattr(benchmark, "keep_freed_memory", lambda: None)  # outlasts the test
     connection = Receiver(2, 1, None)
     benchmark.serve(connection, name, "configs/default.yaml", words(make_config()))
-    facts, first, second, peak = connection.sent
+    (facts, peak), first, second = connection.sent
     assert facts == {"device": "cpu", "precision": "32-true"}
     assert first > 0
     assert second > 0
@@ -109,10 +110,9 @@ def test_scores_fall_for_the_style_and_rise_for_the_content(
 ) -> None:
     monkeypatch.setattr(benchmark, "keep_freed_memory", lambda: None)
     connection = Receiver()
-    config = make_config("schedule.steps=12")
-    benchmark.score_run(
-        connection, "configs/default.yaml", words(config), 4, str(tmp_path / "scored")
-    )
+    config = make_config("schedule.steps=12", "image.size=64")  # edges that divide evenly
+    strong = [*words(config), "style.weight=100", "loss.tv_weight=0"]
+    benchmark.score_run(connection, "configs/default.yaml", strong, 4, str(tmp_path / "scored"))
     (rows,) = connection.sent
     assert [row[0] for row in rows] == [1, 4, 8, 12]
     _, seconds, style, content = zip(*rows, strict=True)
@@ -120,4 +120,4 @@ def test_scores_fall_for_the_style_and_rise_for_the_content(
     assert 1 > style[0] > style[-1] > 0
     assert 0 < content[0] < content[-1]
     (folder,) = (tmp_path / "scored").iterdir()
-    assert load_picture(folder / "result.png").size == (32, 24)
+    assert load_picture(folder / "result.png").size == (64, 48)

@@ -126,7 +126,7 @@ def test_offline_run_can_be_read_back_and_changes_no_pixel(make_config: MakeConf
     parsed = [json.loads(line) for line in records.splitlines() if line.startswith("{")]
     (run,) = (record["run"] for record in parsed if record["type"] == "run")
     assert run["project"] == "test"
-    assert run["config"]["update"]["optimizer"]["lr"] == 0.02
+    assert run["config"]["update"]["optimizer"]["lr"] == 0.03
     history = [record["history"]["item"] for record in parsed if record["type"] == "history"]
     losses = {item["trainer/global_step"]: item for item in history if "loss/total" in item}
     assert sorted(losses) == [1, 2, 4]

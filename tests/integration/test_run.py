@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import REPOSITORY, make_picture
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from neural_style.cli import main
 from neural_style.config import load_config
@@ -213,6 +214,28 @@ def test_interrupted_command_exits_with_130(
     settings = stylize(make_config("schedule.steps=1")).folder / "config.yaml"
     interrupt_after(1)
     assert main(str(settings)) == 130
+
+
+class CountReads(TorchDispatchMode):
+    """Counts how often a number is fetched from a tensor, which makes a GPU wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.reads += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+def test_no_step_between_the_logged_ones_waits_for_the_device(make_config: MakeConfig) -> None:
+    def reads(steps: int) -> int:
+        config = make_config(f"schedule.steps={steps}", "tracking.log_every=100")
+        with CountReads() as count:
+            stylize(config)
+        return count.reads
+
+    assert reads(20) == reads(5) > 0
 
 
 def test_loss_that_is_no_number_ends_the_run(make_config: MakeConfig) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -62,18 +61,21 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("setting", "device", "wanted"),
+    ("setting", "device", "steps", "wanted"),
     [
-        ("auto", "cpu", False),
-        ("auto", "cuda", True),
-        ("auto", "mps", False),
-        ("always", "cpu", True),
-        ("always", "cuda", True),
-        ("never", "cuda", False),
+        ("auto", "cpu", 3000, False),
+        ("auto", "cuda", 3000, True),
+        ("auto", "cuda", 80, False),
+        ("auto", "mps", 3000, False),
+        ("always", "cpu", 1, True),
+        ("always", "cuda", 1, True),
+        ("never", "cuda", 3000, False),
     ],
 )
-def test_auto_compiles_on_cuda_devices_alone(setting: str, device: str, wanted: bool) -> None:
-    assert is_compiling_wanted(setting, torch.device(device)) is wanted
+def test_auto_compiles_long_runs_on_cuda_devices_alone(
+    setting: str, device: str, steps: int, wanted: bool
+) -> None:
+    assert is_compiling_wanted(setting, torch.device(device), steps) is wanted
 
 
 @pytest.mark.parametrize(
@@ -113,18 +115,42 @@ def test_one_size_is_compiled_once_and_another_once_more(
         assert len(traced) == graphs
 
 
+@pytest.mark.parametrize(
+    "message", ["no compiler here\nand more", "backend='inductor' raised:\nno compiler here\n"]
+)
 def test_failing_to_compile_says_so_in_one_line_and_goes_on(
+    message: str,
     make_parts: Callable[..., Parts],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def fails(*_: object, **__: object) -> object:
-        raise RuntimeError("no compiler here\nand much more about it")
+        raise RuntimeError(message)
 
-    monkeypatch.setattr(torch, "compile", functools.partial(lambda *a, **k: fails))
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: fails)
     with caplog.at_level(logging.WARNING):
         measure = compiled_measure(*make_parts(), autocast=nullcontext)
     assert measure is StyleObjective.measure
     assert [record.getMessage() for record in caplog.records] == [
         "torch.compile failed (no compiler here); going on without it."
     ]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_graphs_give_the_losses_and_gradients_of_each_picture(
+    make_parts: Callable[..., Parts],
+) -> None:
+    for size in ((16, 24), (24, 24), (16, 24)):
+        objective, encoder, image = (part.cuda() for part in make_parts(*size))
+        image = nn.Parameter(image.detach())
+        measure = compiled_measure(objective, encoder, image, autocast=nullcontext)
+        assert measure is not StyleObjective.measure
+        for _ in range(4):
+            results = []
+            for way in (StyleObjective.measure, measure):
+                total = way(objective, encoder, image).total.sum()
+                results.append((total.clone(), torch.autograd.grad(total, image)[0].clone()))
+            torch.testing.assert_close(results[1], results[0], rtol=1e-3, atol=1e-5)
+            with torch.no_grad():
+                image.sub_(0.1 * results[0][1]).clamp_(0, 1)

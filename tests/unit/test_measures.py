@@ -10,7 +10,6 @@ from torch import Tensor
 
 from neural_style.measures import (
     gram_matrix,
-    squared_distance,
     total_variation,
     with_gram,
     with_squared_distance,
@@ -115,7 +114,7 @@ def test_gram_refuses_what_has_not_four_dimensions(shape: tuple[int, ...]) -> No
 def test_squared_distance_sums_within_each_image() -> None:
     x = torch.tensor([[1.0, 2.0], [5.0, 5.0]])[:, :, None, None]
     target = torch.tensor([[0.0, 4.0]])[:, :, None, None]
-    assert squared_distance(x, target).tolist() == [5.0, 26.0]
+    assert with_squared_distance(x, target)[1].tolist() == [5.0, 26.0]
 
 
 # 12 channels: in bfloat16, whole runs; runs and a rest; too few positions for runs.
@@ -172,9 +171,37 @@ def test_a_gradient_that_comes_in_is_left_as_it_is(dtype: torch.dtype) -> None:
         assert torch.equal(incoming, kept)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(32, 24), (3, 5)])
+@pytest.mark.parametrize("passes_on", [False, True])
+def test_gradients_in_bfloat16_are_those_of_float64_rounded(
+    layout: torch.memory_format, size: tuple[int, int], passes_on: bool
+) -> None:
+    values = draw((2, 12, *size), 11).relu().bfloat16().to(memory_format=layout)
+    weight_gram, weight_same = draw((2, 12, 12), 12), draw((2, 12, *size), 13)
+    target = draw((1, 12, *size), 14, torch.float32)
+
+    def gradient(features: Tensor) -> Tensor:
+        wide = features.dtype
+        with torch.autocast("cpu", torch.bfloat16, enabled=wide == torch.bfloat16):
+            same, gram = with_gram(features)
+            same, distance = with_squared_distance(same, target)
+        loss = (gram * weight_gram.to(gram.dtype)).sum() + 0.01 * distance.sum()
+        if passes_on:
+            loss = loss + 0.1 * (same * weight_same.to(wide)).sum()
+        (result,) = torch.autograd.grad(loss, features)
+        return result
+
+    exact = gradient(values.double().requires_grad_())
+    rounded = gradient(values.detach().requires_grad_())
+    assert rounded.dtype == torch.bfloat16
+    assert rounded.is_contiguous(memory_format=layout)
+    assert (rounded - exact).norm() < 2**-7 * exact.norm()
+
+
 def test_the_target_of_a_distance_gets_no_gradient() -> None:
     features, target = a_map(7), a_map(8)
-    squared_distance(features, target).sum().backward()
+    with_squared_distance(features, target)[1].sum().backward()
     assert features.grad is not None
     assert target.grad is None
 
@@ -202,6 +229,11 @@ def test_variation_does_not_grow_with_the_size() -> None:
     stripes = torch.tensor([0.0, 1.0]).repeat(8).view(1, 1, 1, 16).expand(1, 3, 4, 16)
     assert total_variation(stripes).item() == 1.0
     assert total_variation(stripes.repeat(1, 1, 3, 5)).item() == 1.0
+
+
+def test_a_line_of_pixels_varies_along_it_alone() -> None:
+    assert total_variation(torch.tensor([[[[0.0, 0.5, 1.0]]]])).item() == 0.25
+    assert total_variation(torch.ones(1, 3, 1, 1)).item() == 0.0
 
 
 def test_gradient_of_the_variation_agrees_with_finite_differences() -> None:

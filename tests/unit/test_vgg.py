@@ -239,3 +239,31 @@ def test_a_visitor_sees_each_map_and_decides_what_the_next_layer_reads(
     changed = encoder(image, raised)
     torch.testing.assert_close(changed["relu1_2"], (plain["conv1_2"] + 1).relu())
     assert not torch.allclose(changed["relu2_1"], plain["relu2_1"])
+
+
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+def test_a_deep_layer_holds_the_last_rows_and_columns_of_a_whole_image(
+    make_encoder: MakeEncoder, pooling: str
+) -> None:
+    def gradient(whole: bool) -> Tensor:
+        image = picture(47, 47).requires_grad_()
+        encoder = make_encoder("relu4_2", pooling=pooling, whole=whole)
+        encoder(image)["relu4_2"].sum().backward()
+        assert image.grad is not None
+        return image.grad.abs().sum((0, 1))
+
+    dropped, kept = gradient(whole=False), gradient(whole=True)
+    for edge in (slice(-7, None), (slice(None), slice(-7, None))):  # the last rows; columns
+        assert kept[edge].mean() > 1.5 * dropped[edge].mean()
+
+
+def test_a_whole_image_that_divides_evenly_is_read_as_it_is(make_encoder: MakeEncoder) -> None:
+    image = picture(32, 48)
+    for name, value in make_encoder("relu1_1", "relu5_1", whole=True)(image).items():
+        assert torch.equal(value, make_encoder("relu1_1", "relu5_1")(image)[name])
+
+
+def test_the_edges_of_a_whole_image_are_rounded_up(make_encoder: MakeEncoder) -> None:
+    features = make_encoder("relu1_1", "relu4_1", whole=True)(picture(37, 50))
+    assert features["relu1_1"].shape[-2:] == (40, 56)
+    assert features["relu4_1"].shape[-2:] == (5, 7)
