@@ -12,8 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import save_file
+from torch import Tensor
 
 from neural_style.config import load_config
 from neural_style.layers import CONVOLUTIONS
@@ -36,6 +40,34 @@ def random_vgg_tensors(seed: int = 0) -> dict[str, torch.Tensor]:
         tensors[f"features.{layer.index}.weight"] = kernel.half()
         tensors[f"features.{layer.index}.bias"] = torch.zeros(layer.out_channels)
     return tensors
+
+
+Array = NDArray[np.float64]
+
+shapes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
+seeds = st.integers(0, 2**32 - 1)
+quickly = settings(max_examples=50, deadline=None, derandomize=True)
+
+
+def draw(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def summed_gram(features: Tensor) -> Array:
+    """Eq. 3 of the paper as it stands: G_ij = sum_k F_ik F_jk, of one image."""
+    maps = features.double().numpy()
+    channels = maps.shape[0]
+    gram = np.zeros((channels, channels))
+    for i in range(channels):
+        for j in range(channels):
+            for y in range(maps.shape[1]):
+                for x in range(maps.shape[2]):
+                    gram[i, j] += maps[i, y, x] * maps[j, y, x]
+    return gram
+
+
+def positions(features: Tensor) -> int:
+    return int(features.shape[-2] * features.shape[-1])
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ class Vgg19Features(nn.Module):
         self.layers = tuple(dict.fromkeys(layers))
         self.minimum_edge = minimum_edge(self.layers)
         self._table = convolutions_up_to(self.layers)
-        self._multiple = 2 ** (self._table[-1].block - 1) if whole else 1
+        self._multiple = self.minimum_edge if whole else 1
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self.convolutions = nn.ModuleDict()
         for layer in self._table:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from conftest import draw, positions, quickly, seeds, shapes, summed_gram
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,24 +17,6 @@ from neural_style.measures import (
 )
 
 Array = NDArray[np.float64]
-
-shapes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
-seeds = st.integers(0, 2**32 - 1)
-quickly = settings(max_examples=50, deadline=None, derandomize=True)
-
-
-def draw(shape: tuple[int, ...], seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
-
-
-def summed_gram(features: Tensor) -> Array:
-    """Eq. 3 of the paper as it stands: G_ij = sum_k F_ik F_jk, of one image."""
-    maps = features.double().flatten(1).numpy()
-    return np.array([[sum(a * b) for b in maps] for a in maps])
-
-
-def positions(features: Tensor) -> int:
-    return int(features.shape[-2] * features.shape[-1])
 
 
 @quickly
