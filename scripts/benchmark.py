@@ -46,12 +46,10 @@ from neural_style.record import save_environment
 # of the one that started it.
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from neural_style.schema import Config
 
 VARIANTS = ("floor", "loop", "off", "offline")
-STYLE_LAYERS = tuple(f"relu{block}_1" for block in range(1, 6))
 Step = Callable[[], object]
 
 
@@ -62,19 +60,19 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
     from neural_style.assembly import build_encoder, build_objective, choose_precision, used_layers
     from neural_style.compiling import compile_for, is_compiling_wanted
     from neural_style.device import best_layout, choose_device
+    from neural_style.encoders import find_encoder
     from neural_style.inputs import load_inputs
     from neural_style.layers import convolutions_up_to, minimum_edge
     from neural_style.losses import StyleObjective
     from neural_style.optimizers import build_optimizer, loss_scale
     from neural_style.tensors import to_tensor
-    from neural_style.weights import load_weights
 
     device = choose_device(config.trainer.accelerator)
     precision = choose_precision(config, device)
     layout = best_layout(precision)
     layers = used_layers(config)
     table = convolutions_up_to(layers)
-    weights = load_weights(config.encoder.weights, table)
+    weights = find_encoder(config.encoder.name, config.encoder.weights, table)
     inputs = load_inputs(
         config.content.image,
         config.style.images,
@@ -94,10 +92,10 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
             if previous is not None and previous.block != layer.block:
                 pool = torch.nn.MaxPool2d if config.encoder.pooling == "max" else torch.nn.AvgPool2d
                 modules.append(pool(2))
-            convolution = torch.nn.Conv2d(layer.in_channels, layer.out_channels, 3, padding=1)
-            convolution.load_state_dict(
-                {kind: weights.tensors[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
-            )
+            state = {kind: weights.tensors[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
+            outputs, inputs_ = state["weight"].shape[:2]
+            convolution = torch.nn.Conv2d(inputs_, outputs, 3, padding=1)
+            convolution.load_state_dict(state)
             modules += [convolution, torch.nn.ReLU(inplace=True)]
         network: Any = torch.nn.Sequential(*modules).requires_grad_(False)
         network = network.to(device, memory_format=layout)
@@ -253,15 +251,10 @@ def score_run(
     connection: Connection, config_path: str, words: list[str], every: int, folder: str
 ) -> None:
     """One run of the project, its pictures scored every few steps; sends rows (step, s, S, C)."""
-    import torch
-    from PIL import Image
-
     from neural_style.images import load_picture
-    from neural_style.inputs import load_inputs
     from neural_style.layers import convolutions_up_to
-    from neural_style.measures import gram_matrix
     from neural_style.run import stylize
-    from neural_style.tensors import to_tensor
+    from neural_style.scoring import SCORE_LAYERS, Judge
     from neural_style.vgg import Vgg19Features
     from neural_style.weights import load_weights
 
@@ -272,38 +265,22 @@ def score_run(
         [*words, f"snapshots.every={every}", "tracking.mode=disabled", f"output.dir={folder}"],
     )
     result = stylize(config)
-    layers = (*STYLE_LAYERS, "relu4_2")
-    weights = load_weights(config.encoder.weights, convolutions_up_to(layers))
-    encoder = Vgg19Features(layers, weights.tensors)
-
-    def read(picture: Image.Image) -> tuple[Tensor, list[Tensor]]:
-        with torch.no_grad():
-            features = encoder(to_tensor(picture))
-        return features["relu4_2"], [gram_matrix(features[layer]) for layer in STYLE_LAYERS]
-
-    def distance(a: Tensor, b: Tensor) -> float:
-        return float((a - b).square().sum())
-
-    edge = max(result.image.size)
-    sized = load_inputs(
-        config.content.image,
-        config.style.images,
-        long_edge=edge,
-        style_scale=1.0,
-        minimum_edge=encoder.minimum_edge,
-    ).at(edge, style_scale=1.0)
-    style = read(sized.styles[0])[1]
-    photo, grams = read(sized.content)
-    start = [distance(a, b) for a, b in zip(grams, style, strict=True)]
+    source = config.encoder.weights if config.encoder.name == "vgg19" else "auto"
+    weights = load_weights(source, convolutions_up_to(SCORE_LAYERS))
+    judge = Judge(
+        Vgg19Features(SCORE_LAYERS, weights.tensors),
+        load_picture(config.content.image),
+        load_picture(config.style.images[0]),
+        max(result.image.size),
+    )
     rows = []
     for path in sorted((result.folder / "snapshots").glob("*.png")):
         step, picture = int(path.stem.rpartition("_")[2]), load_picture(path)
         if picture.size != result.image.size:  # of a smaller scale
             continue
-        features, grams = read(picture)
-        parts = [distance(a, b) / s for a, b, s in zip(grams, style, start, strict=True)]
-        content = distance(features, photo) / float(photo.square().sum())
-        rows.append((step, step * result.step_seconds / result.steps, sum(parts) / 5, content))
+        scores = judge.score(picture)
+        seconds = step * result.step_seconds / result.steps
+        rows.append((step, seconds, scores.style, scores.content))
     connection.send(rows)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,54 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from neural_style.config import load_config
-from neural_style.layers import CONVOLUTIONS
+from neural_style.layers import CONVOLUTIONS, SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Calibration
 from neural_style.schema import Config
+from neural_style.slim import SlimInfo, save_slim
 from neural_style.vgg import Vgg19Features
 from neural_style.weights import VARIABLE, load_weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 TRACKING_VARIABLES = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "NETRC")
+
+
+SLIM_WIDTHS = (4, 4, 6, 6, 8, 8, 8, 8, 10, 10, 10, 10, 12)
+
+
+def random_tensors(widths: Sequence[int] = SLIM_WIDTHS, seed: int = 0) -> dict[str, torch.Tensor]:
+    """He-initialised kernels and small biases of a network up to conv5_1."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors, inputs = {}, 3
+    for layer, width in zip(SLIM_CONVOLUTIONS, widths, strict=True):
+        kernel = torch.randn((width, inputs, 3, 3), generator=generator)
+        tensors[f"{layer.conv}.weight"] = kernel * (2 / (9 * inputs)) ** 0.5
+        tensors[f"{layer.conv}.bias"] = 0.1 * torch.randn(width, generator=generator)
+        inputs = width
+    return tensors
+
+
+def doubled(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same network with each channel twice; what reads them halves its kernel."""
+    found = {}
+    for layer in SLIM_CONVOLUTIONS:
+        weight, bias = tensors[f"{layer.conv}.weight"], tensors[f"{layer.conv}.bias"]
+        if layer.conv != "conv1_1":
+            weight = weight.repeat_interleave(2, 1) / 2
+        found[f"{layer.conv}.weight"] = weight.repeat_interleave(2, 0)
+        found[f"{layer.conv}.bias"] = bias.repeat_interleave(2, 0)
+    return found
+
+
+def slim_info(widths: Sequence[int] = SLIM_WIDTHS) -> SlimInfo:
+    return SlimInfo(
+        channels={
+            layer.conv: tuple(range(1, width + 1))
+            for layer, width in zip(SLIM_CONVOLUTIONS, widths, strict=True)
+        },
+        calibration={name: Calibration(2.0, 4.0, 64) for name in SLIM_LAYER_NAMES},
+        teacher_sha256="0" * 64,
+        making={"seed": 0},
+        licence="none",
+    )
 
 
 def random_vgg_tensors(seed: int = 0) -> dict[str, torch.Tensor]:
@@ -76,6 +118,32 @@ def vgg_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "vgg19.safetensors"
     save_file(random_vgg_tensors(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def slim_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A slim network of very few channels, random but well scaled."""
+    path = tmp_path_factory.mktemp("weights") / "slim.safetensors"
+    save_slim(random_tensors(), slim_info(), path)
+    return path
+
+
+@pytest.fixture
+def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """A machine that reaches nobody and has no VGG-19; the list fills with what was tried."""
+    tried: list[object] = []
+
+    def unreachable(*arguments: object, **options: object) -> None:
+        tried.append(arguments[-1] if arguments else None)
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(socket.socket, "connect", unreachable)
+    monkeypatch.setattr(socket, "create_connection", unreachable)
+    monkeypatch.setattr(socket, "getaddrinfo", unreachable)
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setattr(torch.hub, "_hub_dir", None)
+    return tried
 
 
 @pytest.fixture(scope="session")
@@ -152,6 +220,23 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
         monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
 
     return arrange
+
+
+@pytest.fixture
+def open_port() -> Iterator[int]:
+    """A port of this machine that accepts connections."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """One that refuses them, and that nobody else can take meanwhile."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        yield server.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -40,8 +40,13 @@ def build_encoder(
     config: Config, weights: VggWeights, device: torch.device, precision: str
 ) -> Vgg19Features:
     """The frozen network on its device, in the memory layout that suits the precision."""
-    layers, pooling = used_layers(config), config.encoder.pooling
-    encoder = Vgg19Features(layers, weights.tensors, pooling=pooling, whole=True)
+    encoder = Vgg19Features(
+        used_layers(config),
+        weights.tensors,
+        pooling=config.encoder.pooling,
+        whole=True,
+        calibration=weights.calibration,
+    )
     return encoder.to(device, memory_format=best_layout(precision))  # type: ignore[call-overload,no-any-return]
 
 
@@ -59,6 +64,7 @@ def build_objective(
         tv_weight=config.loss.tv_weight,
         normalization=config.loss.normalization,
         image_weights=config.style.image_weights or None,
+        calibration=encoder.calibration,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from neural_style.errors import unknown_name
-from neural_style.layers import LAYER_NAMES, minimum_edge
+from neural_style.layers import LAYER_NAMES, SLIM_LAYER_NAMES, minimum_edge
 from neural_style.schema import Config
 
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -163,8 +163,31 @@ def _clashes(config: Config) -> Iterator[str]:
         yield f"schedule.scales: {list(scales)} must rise and end with 1.0, the result's size."
     if shares and len(shares) != len(scales):
         yield f"schedule.shares: {len(shares)} shares of the steps for {len(scales)} scales."
+    if config.encoder.name == "vgg19_slim":
+        yield from _slim_clashes(config)
     if optimizer.name == "lbfgs" and config.trainer.precision == "bf16-mixed":
         yield (
             "trainer.precision: L-BFGS needs the exact gradients of 32-true; "
             f"{config.trainer.precision} rounds them to 8 bits."
         )
+
+
+def _slim_clashes(config: Config) -> Iterator[str]:
+    weights = config.encoder.weights
+    if weights == "imagenet":
+        yield (
+            "encoder.weights: imagenet is the full network; "
+            "encoder.name=vgg19_slim takes auto (its own) or a file."
+        )
+    elif weights != "auto" and Path(weights).suffix.lower() != ".safetensors":
+        yield f"encoder.weights: '{weights}': a slim network is a .safetensors file."
+    for key, layers in (
+        ("content.layers", config.content.layers),
+        ("style.layers", config.style.layers),
+    ):
+        for name, weight in layers.items():
+            if weight > 0 and name in LAYER_NAMES and name not in SLIM_LAYER_NAMES:
+                yield (
+                    f"{key}: {name} is not in vgg19_slim, which ends with {SLIM_LAYER_NAMES[-1]}; "
+                    "use encoder.name=vgg19."
+                )

@@ -21,18 +21,22 @@ logger = logging.getLogger(__name__)
 
 _SETTING = re.compile(r"[a-z_]+(\.\w+)*=")
 
+_STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
+
 DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 class _ConsoleHandler(logging.Handler):
-    """Log lines on a Rich console, so that they pass above a progress bar."""
+    """Log lines on a Rich console, so that they pass above a progress bar; warnings stand out."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
+        style = next((style for level, style in _STYLES.items() if record.levelno >= level), None)
+        line = self.format(record)
+        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def main(

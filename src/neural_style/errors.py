@@ -25,6 +25,10 @@ class WeightsError(ValueError):
     """Encoder weights that cannot be found, read or trusted."""
 
 
+class WeightsUnavailableError(WeightsError):
+    """Encoder weights that are nowhere on this machine and cannot be downloaded."""
+
+
 class DivergedError(RuntimeError):
     """The optimisation left the finite numbers."""
 

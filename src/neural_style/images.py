@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from neural_style.atomic import replacing
 from neural_style.errors import ImageError
+from neural_style.files import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -50,8 +50,26 @@ def _convolutions() -> tuple[Convolution, ...]:
     return tuple(table)
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What brings the losses of a slimmer network's layer to the size of VGG-19's."""
+
+    content: float
+    """Squared distances of VGG-19's features between pictures over those of the slimmer ones."""
+    style: float
+    """The same of their Gram matrices."""
+    channels: int
+    """VGG-19's number of channels."""
+    balance: float = 1.0
+    """Factor of the style loss beyond that, under every normalization: an optimiser finds pictures
+    whose style error the slimmer network overlooks more than their content error."""
+
+
 CONVOLUTIONS = _convolutions()
 LAYER_NAMES = tuple(name for layer in CONVOLUTIONS for name in (layer.conv, layer.relu))
+# What the slim network has: everything up to the deepest style layer of Gatys et al.
+SLIM_CONVOLUTIONS = CONVOLUTIONS[: LAYER_NAMES.index("relu5_1") // 2 + 1]
+SLIM_LAYER_NAMES = LAYER_NAMES[: 2 * len(SLIM_CONVOLUTIONS)]
 
 
 def convolutions_up_to(layers: Iterable[str]) -> tuple[Convolution, ...]:

@@ -12,7 +12,9 @@ the Gram matrices of image and style (over positions, divided by their number M)
 `gatys` is arXiv:1508.06576, eq. 1 and 4: there G sums over M positions and is divided by 4 N^2 M^2,
 which is the same. `paper` is Vagdevi & Abhishek: sums without a divisor. Where the style picture
 has another number of positions than the image, both papers are silent; we compare means over
-positions, so that a style is the same at any size. Layer weights multiply each term, and
+positions, so that a style is the same at any size. A slim network's layers have fewer channels: a
+`Calibration` brings their sums to the size of VGG-19's, and N is VGG-19's; under `relative` only
+its balance counts, for the rest is in both distances. Layer weights multiply each term, and
 
     total = content_weight * content + style_weight * style + tv_weight * tv,
 
@@ -28,6 +30,7 @@ import torch
 from torch import Tensor, nn
 
 from neural_style.errors import lookup
+from neural_style.layers import Calibration
 from neural_style.measures import (
     at_least_float32,
     gram_matrix,
@@ -42,9 +45,9 @@ from neural_style.vgg import Visit
 class Normalization:
     """The two scales that turn squared distances into losses."""
 
-    content: Callable[[Tensor], Tensor | float]
+    content: Callable[[Tensor, Calibration], Tensor | float]
     """From the target features P, (1, N, H, W)."""
-    style: Callable[[Tensor, int], Tensor | float]
+    style: Callable[[Tensor, int, Calibration], Tensor | float]
     """From the target Gram matrix A, (1, N, N), and the image's number of positions M."""
 
 
@@ -53,9 +56,18 @@ def _inverse_square(target: Tensor) -> Tensor:
 
 
 NORMALIZATIONS: dict[str, Normalization] = {
-    "relative": Normalization(_inverse_square, lambda gram, positions: _inverse_square(gram)),
-    "gatys": Normalization(lambda _: 0.5, lambda gram, positions: 0.25 / gram.shape[1] ** 2),
-    "paper": Normalization(lambda _: 0.5, lambda gram, positions: 0.5 * float(positions) ** 2),
+    "relative": Normalization(
+        lambda p, _: _inverse_square(p),
+        lambda a, m, layer: layer.balance * _inverse_square(a),
+    ),
+    "gatys": Normalization(
+        lambda _, layer: 0.5 * layer.content,
+        lambda a, m, layer: layer.balance * 0.25 * layer.style / layer.channels**2,
+    ),
+    "paper": Normalization(
+        lambda _, layer: 0.5 * layer.content,
+        lambda a, m, layer: layer.balance * 0.5 * layer.style * float(m) ** 2,
+    ),
 }
 
 
@@ -105,6 +117,7 @@ class StyleObjective(nn.Module):
         tv_weight: of the total variation.
         normalization: a name in `NORMALIZATIONS`.
         image_weights: share of each style picture; their Gram matrices are averaged. Equal if None.
+        calibration: of a slim network, by layer; layers that are not in it are VGG-19's own.
 
     Raises:
         ConfigError: if `normalization` is unknown.
@@ -124,6 +137,7 @@ class StyleObjective(nn.Module):
         tv_weight: float = 0.0,
         normalization: str = "relative",
         image_weights: Sequence[float] | None = None,
+        calibration: Mapping[str, Calibration] | None = None,
     ) -> None:
         super().__init__()
         if not styles:
@@ -134,10 +148,15 @@ class StyleObjective(nn.Module):
         self.tv_weight = tv_weight
         self.content_targets = nn.ModuleDict()
         self.style_targets = nn.ModuleDict()
+
+        def calibrated(layer: str) -> Calibration:
+            return (calibration or {}).get(layer) or Calibration(1, 1, content[layer].shape[1])
+
         for layer, weight in content_layers.items():
             if weight > 0:
                 target = at_least_float32(content[layer].detach())
-                self.content_targets[layer] = _Target(target, weight * scales.content(target))
+                scale = scales.content(target, calibrated(layer))
+                self.content_targets[layer] = _Target(target, weight * scale)
         shares = image_weights or [1.0] * len(styles)
         for layer, weight in style_layers.items():
             if weight > 0:
@@ -145,7 +164,8 @@ class StyleObjective(nn.Module):
                 gram = sum(s * g for s, g in zip(shares, grams, strict=True)) / sum(shares)
                 assert isinstance(gram, Tensor)
                 positions = content[layer].shape[2] * content[layer].shape[3]
-                self.style_targets[layer] = _Target(gram, weight * scales.style(gram, positions))
+                scale = scales.style(gram, positions, calibrated(layer))
+                self.style_targets[layer] = _Target(gram, weight * scale)
 
     def forward(self, features: Mapping[str, Tensor], image: Tensor | None = None) -> LossTerms:
         """Measures images by their features, layer to (B, C, H, W).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -19,8 +18,8 @@ from typing import Any
 
 from PIL import Image
 
-from neural_style.atomic import write_text
 from neural_style.config import to_yaml
+from neural_style.files import write_text
 from neural_style.schema import Config
 from neural_style.version import __version__
 
@@ -146,11 +145,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def file_sha256(path: str | Path) -> str:
-    """The SHA-256 of a small file, in hexadecimal."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _processor() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from rich.console import Console
 from neural_style.assembly import used_layers
 from neural_style.config import to_dict, to_yaml
 from neural_style.device import require_accelerator
+from neural_style.encoders import find_encoder
+from neural_style.files import file_sha256
 from neural_style.fitting import interrupt_handler_restored
 from neural_style.images import save_picture
 from neural_style.inputs import load_inputs
@@ -21,14 +24,13 @@ from neural_style.pyramid import optimise
 from neural_style.record import (
     RunResult,
     create_run_folder,
-    file_sha256,
     save_environment,
     save_settings,
     versions,
 )
 from neural_style.schema import Config
 from neural_style.tracking import WandbTracking, open_wandb
-from neural_style.weights import VggWeights, load_weights
+from neural_style.weights import VggWeights
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
     Raises:
         ImageError: if a picture cannot be read or written, or is too small.
         ConfigError: if the accelerator asked for is not there.
-        WeightsError: if VGG-19's weights cannot be had.
+        WeightsError: if the encoder's weights cannot be had.
         DivergedError: if the loss stops being a number.
         TrackingError: if `tracking.mode` is `online` and W&B cannot be reached.
     """
@@ -65,8 +67,10 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
     names = [config.content.image, *config.style.images]
     names += [config.init.file] if config.init.mode == "file" and config.init.file else []
     hashes = {name: file_sha256(name) for name in names}
-    weights = load_weights(config.encoder.weights, convolutions_up_to(layers))
-    logger.info("VGG-19: %s (sha256 %s)", weights.path, weights.sha256[:12])
+    weights = find_encoder(config.encoder.name, config.encoder.weights, convolutions_up_to(layers))
+    logger.info("%s: %s (sha256 %s)", weights.name, weights.path, weights.sha256[:12])
+    # What is recorded is what was used.
+    config = replace(config, encoder=replace(config.encoder, name=weights.name))
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
     save_settings(config, folder / "config.yaml")
     tracking = _open_tracking(config, folder, weights)
@@ -98,7 +102,12 @@ def _open_tracking(config: Config, folder: Path, weights: VggWeights) -> WandbTr
         group=tracking.group,
         tags=tracking.tags,
         notes=tracking.notes,
-        config={**to_dict(config), "weights_sha256": weights.sha256, "versions": versions()},
+        config={
+            **to_dict(config),
+            "weights_sha256": weights.sha256,
+            "encoder_fallback": weights.fallback,
+            "versions": versions(),
+        },
     )
 
 
@@ -114,8 +123,10 @@ def _save(
         "Software": f"neural-style {versions()['neural-style']}",
         "neural-style settings": to_yaml(config),
         "neural-style versions": json.dumps(versions()),
-        "neural-style weights": f"sha256 {weights.sha256}",
+        "neural-style weights": f"{weights.name}, sha256 {weights.sha256}",
     }
+    if weights.fallback:
+        text["neural-style fallback"] = weights.fallback
     save_picture(result.image, picture, text)
     facts: dict[str, Any] = {
         "steps": result.steps,
@@ -134,7 +145,12 @@ def _save(
             "compiled": result.compiled,
             "peak_memory_bytes": result.peak_memory_bytes,
             "tracking": tracking.mode if tracking else "disabled",
-            "weights": {"path": str(weights.path), "sha256": weights.sha256},
+            "weights": {
+                "name": weights.name,
+                "path": str(weights.path),
+                "sha256": weights.sha256,
+                "fallback": weights.fallback,
+            },
             "inputs": dict(hashes),
         },
     )

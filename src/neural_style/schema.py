@@ -12,6 +12,7 @@ from typing import Literal
 InitMode = Literal["content", "noise", "blend", "multiply", "style", "file"]
 NormalizationName = Literal["relative", "gatys", "paper"]
 OptimizerName = Literal["adam", "lbfgs", "sgd"]
+EncoderName = Literal["vgg19", "vgg19_slim"]
 Pooling = Literal["max", "avg"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
@@ -124,6 +125,7 @@ class ScheduleConfig:
 class EncoderConfig:
     """The frozen network."""
 
+    name: EncoderName = "vgg19"
     weights: str = "auto"
     pooling: Pooling = "max"
 

@@ -10,10 +10,7 @@ import io
 import logging
 import netrc
 import os
-import socket
-import threading
 import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 from pytorch_lightning.loggers import Logger, WandbLogger
 
-from neural_style.atomic import write_text
 from neural_style.errors import TrackingError
+from neural_style.files import write_text
+from neural_style.network import answers
 
 if TYPE_CHECKING:
     import wandb
 
 logger = logging.getLogger(__name__)
 
-ANSWER_TIMEOUT_S = 3.0
 INIT_TIMEOUT_S = 20.0
 
 
@@ -216,7 +213,7 @@ def _choose_mode() -> tuple[str, str]:
     url = _base_url()
     if not _has_key(url):
         return "offline", "no API key; `wandb login` sets one"
-    if not _answers(url):
+    if not answers(url):
         return "offline", f"{url} does not answer"
     return "online", "API key found and host answers"
 
@@ -243,27 +240,3 @@ def _has_key(url: str) -> bool:
         if found and found[2]:
             return True
     return False
-
-
-def _answers(url: str) -> bool:
-    """Tries to connect, through the proxy if one is set, within `ANSWER_TIMEOUT_S`."""
-    proxies = urllib.request.getproxies()
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme in proxies and not urllib.request.proxy_bypass(parts.hostname or ""):
-        proxy = proxies[parts.scheme]
-        parts = urllib.parse.urlsplit(proxy if "//" in proxy else f"//{proxy}")
-    connected = threading.Event()
-
-    def connect() -> None:
-        try:
-            address = (parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443))
-            socket.create_connection(address, timeout=ANSWER_TIMEOUT_S).close()
-        except (OSError, ValueError):  # no answer, or an address that is none
-            return
-        connected.set()
-
-    # In a thread, because looking up a name has no time limit of its own.
-    attempt = threading.Thread(target=connect, daemon=True)
-    attempt.start()
-    attempt.join(ANSWER_TIMEOUT_S)
-    return connected.is_set()

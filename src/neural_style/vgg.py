@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from neural_style.layers import convolutions_up_to, minimum_edge
+from neural_style.layers import Calibration, convolutions_up_to, minimum_edge
 
 # ImageNet statistics of the training images of torchvision's VGG-19, per RGB channel.
 MEAN = (0.485, 0.456, 0.406)
@@ -20,18 +20,26 @@ STD = (0.229, 0.224, 0.225)
 Visit = Callable[[str, Tensor], Tensor]
 
 
+def normalized(image: Tensor) -> Tensor:
+    """SRGB in [0, 1], (B, 3, H, W), as the first convolution expects it."""
+    mean, std = (torch.tensor(one).view(1, 3, 1, 1).to(image) for one in (MEAN, STD))
+    return (image - mean) / std
+
+
 class Vgg19Features(nn.Module):
-    """VGG-19 (Simonyan & Zisserman 2014) without its classifier, frozen.
+    """VGG-19 (Simonyan & Zisserman 2014) without its classifier, or a slimmer one, frozen.
 
     Args:
         layers: names of the maps that `forward` returns, such as `relu4_2` (after the ReLU) or
             `conv4_2` (before it). Nothing beyond the deepest one is built.
-        weights: `convB_I.weight` and `convB_I.bias` for every convolution built.
+        weights: `convB_I.weight` and `convB_I.bias` for every convolution built; their shapes
+            give the channels.
         pooling: `max`, as trained, or `avg`, which Gatys et al. 2015 (section Methods) found to
             improve the gradient flow and the look.
         whole: repeat the last row and column of an image until every pooling divides evenly. A
             pooling drops what is left over, up to 15 pixels before the fifth block, where an image
             that is optimised is then held by the shallow layers alone and turns garish.
+        calibration: of a slimmer network's layers; kept for the losses.
 
     Raises:
         ConfigError: if a layer is unknown.
@@ -48,21 +56,23 @@ class Vgg19Features(nn.Module):
         *,
         pooling: Literal["max", "avg"] = "max",
         whole: bool = False,
+        calibration: Mapping[str, Calibration] | None = None,
     ) -> None:
         super().__init__()
         self.layers = tuple(dict.fromkeys(layers))
+        self.calibration = dict(calibration or {})
         self.minimum_edge = minimum_edge(self.layers)
         self._table = convolutions_up_to(self.layers)
         self._multiple = self.minimum_edge if whole else 1
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self.convolutions = nn.ModuleDict()
         for layer in self._table:
+            state = {kind: weights[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
+            outputs, inputs = state["weight"].shape[:2]
             module = skip_init(  # type: ignore[no-untyped-call]  # random weights would only be overwritten
-                nn.Conv2d, layer.in_channels, layer.out_channels, kernel_size=3, padding=1
+                nn.Conv2d, inputs, outputs, kernel_size=3, padding=1
             )
-            module.load_state_dict(
-                {kind: weights[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
-            )
+            module.load_state_dict(state)
             self.convolutions[layer.conv] = module
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import logging
 import os
@@ -10,22 +9,27 @@ import pickle
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from neural_style.errors import WeightsError
-from neural_style.layers import Convolution
+from neural_style.errors import WeightsError, WeightsUnavailableError
+from neural_style.files import file_sha256
+from neural_style.layers import Calibration, Convolution
+from neural_style.network import answers
 
 logger = logging.getLogger(__name__)
 
 VARIABLE = "NEURAL_STYLE_VGG19"
 # File name of torchvision's VGG19_Weights.IMAGENET1K_V1; the digits are its SHA-256's first ones.
 HUB_FILE = "vgg19-dcbb9e9d.pth"
-CONNECT_TIMEOUT_S = 10.0
+STALL_TIMEOUT_S = 10.0
+KINDS = ("weight", "bias")
+EncoderName = Literal["vgg19", "vgg19_slim"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ class VggWeights:
     path: Path
     sha256: str
     """Of the whole file, in hexadecimal."""
+    name: EncoderName = "vgg19"
+    calibration: Mapping[str, Calibration] = field(default_factory=dict)
+    """Of a slim network, by layer."""
+    fallback: str | None = None
+    """Why this network stands in for the one that was asked for."""
 
 
 def load_weights(source: str, convolutions: Sequence[Convolution]) -> VggWeights:
@@ -48,16 +57,14 @@ def load_weights(source: str, convolutions: Sequence[Convolution]) -> VggWeights
         convolutions: those to read, from the first one on.
 
     Raises:
-        WeightsError: if nothing can be found, or what was found is damaged or no VGG-19.
+        WeightsUnavailableError: if nothing was named, nothing is cached and no download succeeds.
+        WeightsError: if what was named or cached is not there, damaged or no VGG-19.
     """
     path = _locate(source)
     raw = _read(
-        path, [f"features.{layer.index}.{kind}" for layer in convolutions for kind in _KINDS]
+        path, [f"features.{layer.index}.{kind}" for layer in convolutions for kind in KINDS]
     )
-    return VggWeights(_checked(raw, convolutions, path), path, _sha256(path))
-
-
-_KINDS = ("weight", "bias")
+    return VggWeights(_checked(raw, convolutions, path), path, file_sha256(path))
 
 
 def _locate(source: str) -> Path:
@@ -73,7 +80,7 @@ def _locate(source: str) -> Path:
     cached = Path(torch.hub.get_dir()) / "checkpoints" / HUB_FILE
     if not cached.is_file():
         _download(cached)
-    elif not _sha256(cached).startswith(_expected_hash()):
+    elif not file_sha256(cached).startswith(_expected_hash()):
         raise WeightsError(f"'{cached}' is damaged: its SHA-256 does not match; delete the file.")
     return cached
 
@@ -86,22 +93,24 @@ def _download(path: Path) -> None:
     from torchvision.models import VGG19_Weights  # takes seconds to import, and is needed only here
 
     url = VGG19_Weights.IMAGENET1K_V1.url
-    logger.info("Downloading VGG-19 (548 MB) from %s to %s", url, path)
     try:
+        if not answers(url):
+            raise OSError("the host does not answer")
+        logger.info("Downloading VGG-19 (548 MB) from %s to %s", url, path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _connect_timeout(CONNECT_TIMEOUT_S):
+        with _time_limit(STALL_TIMEOUT_S):
             # Writes to a temporary name, checks the hash, then renames.
             torch.hub.download_url_to_file(url, str(path), hash_prefix=_expected_hash())
     except (http.client.HTTPException, OSError, RuntimeError) as error:
-        raise WeightsError(
+        raise WeightsUnavailableError(
             f"VGG-19's weights could not be had. Tried: {VARIABLE} (not set or skipped), the cache "
-            f"'{path}' (not there), {url} ({error}). Where that host cannot be reached, copy the "
-            "file from a machine that can and name it with encoder.weights=PATH."
+            f"'{path}' (not there), {url} ({_brief(error)}). Where that host cannot be reached, "
+            "copy the file from a machine that can and name it with encoder.weights=PATH."
         ) from error
 
 
 @contextmanager
-def _connect_timeout(seconds: float) -> Iterator[None]:
+def _time_limit(seconds: float) -> Iterator[None]:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -135,7 +144,12 @@ def _stored(key: str, names: set[str], path: Path) -> str:
     bare = key.removeprefix("features.")
     found = next((name for name in (key, bare) if name in names), None)
     if found is None:
-        raise WeightsError(f"'{path}' is no VGG-19: it has no '{key}' (it has {_sample(names)}).")
+        hint = (
+            " A slim one is read with encoder.name=vgg19_slim." if "conv1_1.bias" in names else ""
+        )
+        raise WeightsError(
+            f"'{path}' is no VGG-19: it has no '{key}' (it has {_sample(names)}).{hint}"
+        )
     return found
 
 
@@ -149,7 +163,7 @@ def _checked(
     tensors = {}
     for layer in convolutions:
         shapes = ((layer.out_channels, layer.in_channels, 3, 3), (layer.out_channels,))
-        for kind, shape in zip(_KINDS, shapes, strict=True):
+        for kind, shape in zip(KINDS, shapes, strict=True):
             key = f"features.{layer.index}.{kind}"
             value = raw[key]
             if not isinstance(value, Tensor) or tuple(value.shape) != shape:
@@ -160,14 +174,6 @@ def _checked(
                 raise WeightsError(f"'{path}': '{key}' holds values that are not finite.")
             tensors[f"{layer.conv}.{kind}"] = value
     return tensors
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _brief(error: BaseException) -> str:

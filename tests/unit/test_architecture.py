@@ -13,12 +13,23 @@ PACKAGE = "neural_style"
 
 # A file may import from files to its left; those in one group never import each other.
 ORDER = (
-    ("errors", "version", "schema", "atomic"),
+    ("errors", "version", "schema", "files", "network"),
     ("layers",),
     ("checks",),
     ("config",),
-    ("images", "tensors", "weights", "vgg", "measures", "optimizers", "scales", "device"),
-    ("inputs", "losses"),
+    (
+        "images",
+        "tensors",
+        "weights",
+        "vgg",
+        "measures",
+        "optimizers",
+        "scales",
+        "device",
+        "textures",
+    ),
+    ("inputs", "losses", "slim", "slimming"),
+    ("encoders", "distilling", "scoring"),
     ("module", "fitting"),
     ("callbacks", "tracking", "record", "compiling", "assembly"),
     ("pyramid",),
@@ -28,7 +39,8 @@ ORDER = (
 NAMES = tuple(itertools.chain.from_iterable(ORDER))
 # Whoever reads settings or prints messages about them; all others take plain arguments.
 KNOW_SETTINGS = {"schema", "checks", "config", "record", "assembly", "pyramid", "run", "cli"}
-NO_TORCH = {*itertools.chain.from_iterable(ORDER[:4]), "images", "scales", "record", "cli"}
+NO_TORCH = {*itertools.chain.from_iterable(ORDER[:4])}
+NO_TORCH |= {"images", "scales", "textures", "record", "cli"}
 SETTINGS_MODULES = {"schema", "checks", "config"}
 
 

@@ -322,3 +322,22 @@ def test_an_older_glibc_is_not_left_half_set(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
     assert not keep_freed_memory()
     assert asked == [-3]
+
+
+def test_warnings_and_errors_stand_out_on_a_terminal(
+    run_ends: Callable[..., list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Warns(WeightsError):
+        def __str__(self) -> str:
+            logging.getLogger("neural_style.encoders").info("plain")
+            logging.getLogger("neural_style.encoders").warning("careful")
+            return "no weights"
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    run_ends(Warns())
+    assert main(DEFAULT) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["plain", "\x1b[1;33mcareful\x1b[0m", "\x1b[1;31merror: no weights\x1b[0m"]

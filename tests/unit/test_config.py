@@ -491,6 +491,15 @@ def test_a_size_of_nothing_is_refused_beside_unknown_layers() -> None:
             "encoder.weights: 'vgg19' is neither auto, imagenet nor a file",
         ),
         (["encoder.weights=configs"], "encoder.weights: 'configs' is neither auto"),
+        (["encoder.name=vgg19_slim", "encoder.weights=imagenet"], "encoder.weights: imagenet is"),
+        (
+            ["encoder.name=vgg19_slim", "content.layers={relu5_2: 1}"],
+            "content.layers: relu5_2 is not in vgg19_slim, which ends with relu5_1",
+        ),
+        (
+            ["encoder.name=vgg19_slim", "style.layers={relu1_1: 1, conv5_4: 0.5}"],
+            "style.layers: conv5_4 is not in vgg19_slim",
+        ),
         (["output.copy=a.bmp"], "output.copy: 'a.bmp' must end in one of .png, "),
         (["output.copy=nope/a.png"], "output.copy: no such folder: 'nope'"),
         (["output.dir=pyproject.toml/runs"], "output.dir: "),
@@ -696,3 +705,17 @@ def test_settings_are_checked_without_importing_pytorch() -> None:
     code = "import sys, neural_style.config as c; c.load_config(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_slim_network_is_no_pth_file(tmp_path: Path) -> None:
+    path = tmp_path / "slim.pth"
+    path.touch()
+    found = the_problem("encoder.name=vgg19_slim", values={"encoder.weights": str(path)})
+    assert found.startswith(f"encoder.weights: '{path}': a slim network is a .safetensors file")
+
+
+def test_a_layer_of_weight_0_may_be_one_that_the_slim_network_lacks() -> None:
+    config = load_config(
+        overrides=["encoder.name=vgg19_slim", "style.layers={relu1_1: 1, conv5_4: 0}"]
+    )
+    assert config.encoder.name == "vgg19_slim"

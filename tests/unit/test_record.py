@@ -20,7 +20,6 @@ from neural_style import record
 from neural_style.config import load_config
 from neural_style.record import (
     create_run_folder,
-    file_sha256,
     save_environment,
     save_settings,
     versions,
@@ -240,10 +239,3 @@ def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch
         "numpy": np.__version__,
         "no-such-package-here": "not installed",
     }
-
-
-def test_a_files_hash_is_its_sha256(tmp_path: Path) -> None:
-    path = tmp_path / "abc"
-    path.write_bytes(b"abc")  # the first example of FIPS 180-4
-    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert file_sha256(path) == file_sha256(str(path)) == digest

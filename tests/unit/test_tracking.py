@@ -2,9 +2,6 @@ from __future__ import annotations
 
 import csv
 import logging
-import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +33,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("NETRC", str(home / "no netrc"))
-
-
-@pytest.fixture
-def open_port() -> Iterator[int]:
-    """A port of this machine that accepts connections."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        server.listen()
-        yield server.getsockname()[1]
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """One that refuses them, and that nobody else can take meanwhile."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        yield server.getsockname()[1]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -212,80 +192,6 @@ def test_a_netrc_file_without_a_password_holds_no_key(
     assert not tracking._has_key(WANDB_HOST)
 
 
-def test_a_host_that_accepts_connections_answers(open_port: int) -> None:
-    assert tracking._answers(f"http://127.0.0.1:{open_port}")
-    assert tracking._answers(f"https://127.0.0.1:{open_port}/path")
-
-
-def test_a_host_that_refuses_connections_does_not_answer(closed_port: int) -> None:
-    assert not tracking._answers(f"http://127.0.0.1:{closed_port}")
-
-
-def test_a_host_that_stays_silent_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    given_up = threading.Event()
-
-    def silent(*args: Any, **kwargs: Any) -> socket.socket:
-        given_up.wait(10)
-        return socket.socket()  # an answer, if it was waited for
-
-    monkeypatch.setattr(tracking, "ANSWER_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(socket, "create_connection", silent)
-    answers = tracking._answers("http://127.0.0.1")
-    given_up.set()
-    assert not answers
-
-
-@pytest.mark.parametrize(
-    ("url", "port"),
-    [
-        ("http://h", 80),
-        ("https://h", 443),
-        ("https://h:8443", 8443),
-        ("http://h:8080/api", 8080),
-    ],
-)
-def test_the_port_is_that_of_the_address_or_of_its_scheme(
-    monkeypatch: pytest.MonkeyPatch, url: str, port: int
-) -> None:
-    tried = []
-
-    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
-        tried.append(address)
-        raise ConnectionRefusedError
-
-    monkeypatch.setattr(socket, "create_connection", connect)
-    assert not tracking._answers(url)
-    assert tried == [("h", port)]
-
-
-@pytest.mark.parametrize("scheme", ["http", "https"])
-@pytest.mark.parametrize(
-    "form", ["http://127.0.0.1:{}", "http://user:word@127.0.0.1:{}/", "127.0.0.1:{}"]
-)
-def test_a_proxy_is_asked_instead_of_the_host(
-    monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int, scheme: str, form: str
-) -> None:
-    monkeypatch.setenv(f"{scheme}_proxy", form.format(open_port))
-    assert tracking._answers(f"{scheme}://127.0.0.1:{closed_port}")
-    monkeypatch.setenv(f"{scheme}_proxy", form.format(closed_port))
-    assert not tracking._answers(f"{scheme}://127.0.0.1:{open_port}")
-
-
-def test_a_proxy_of_another_scheme_is_not_asked(
-    monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int
-) -> None:
-    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{closed_port}")
-    assert tracking._answers(f"http://127.0.0.1:{open_port}")
-
-
-def test_a_host_exempt_from_the_proxy_is_asked_itself(
-    monkeypatch: pytest.MonkeyPatch, open_port: int, closed_port: int
-) -> None:
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{closed_port}")
-    monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
-    assert tracking._answers(f"http://127.0.0.1:{open_port}")
-
-
 @pytest.mark.parametrize(
     ("value", "mode"),
     [
@@ -317,7 +223,7 @@ def test_auto_without_a_key_is_offline_without_asking_the_host(
 ) -> None:
     if value:
         monkeypatch.setenv("WANDB_MODE", value)
-    monkeypatch.setattr(tracking, "_answers", lambda url: pytest.fail(f"asked {url}"))
+    monkeypatch.setattr(tracking, "answers", lambda url: pytest.fail(f"asked {url}"))
     assert tracking._choose_mode() == ("offline", "no API key; `wandb login` sets one")
 
 

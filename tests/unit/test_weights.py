@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from neural_style import weights
-from neural_style.errors import WeightsError
+from neural_style.errors import WeightsError, WeightsUnavailableError
 from neural_style.layers import CONVOLUTIONS, convolutions_up_to
 from neural_style.weights import HUB_FILE, VARIABLE, load_weights
 
@@ -261,6 +261,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def download(*args: object, **kwargs: object) -> None:
         pytest.fail("tried to download")
 
+    monkeypatch.setattr(weights, "answers", lambda url: True)
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     folder = tmp_path / "torch" / "hub" / "checkpoints"
     folder.mkdir(parents=True)
@@ -349,9 +350,20 @@ def test_what_is_not_cached_is_downloaded_from_torchvision(
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     before = socket.getdefaulttimeout()
     loaded = load_weights(source, RELU1_1)
-    assert calls == [(torchvision_url(), str(cached), "dcbb9e9d", weights.CONNECT_TIMEOUT_S)]
+    assert calls == [(torchvision_url(), str(cached), "dcbb9e9d", weights.STALL_TIMEOUT_S)]
     assert socket.getdefaulttimeout() == before
     assert torch.equal(loaded.tensors["conv1_1.bias"], small_state(seed=3)["features.0.bias"])
+
+
+@pytest.mark.parametrize("source", ["auto", "imagenet"])
+def test_a_host_that_does_not_answer_is_not_asked_for_the_file(
+    cached: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    asked = []
+    monkeypatch.setattr(weights, "answers", asked.append)
+    with pytest.raises(WeightsUnavailableError, match="the host does not answer"):
+        load_weights(source, RELU1_1)
+    assert asked == [torchvision_url()]
 
 
 @pytest.mark.parametrize(
@@ -375,7 +387,7 @@ def test_a_failed_download_names_the_places_tried_and_the_way_out(
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     before = socket.getdefaulttimeout()
-    with pytest.raises(WeightsError, match=r"encoder\.weights=PATH") as caught:
+    with pytest.raises(WeightsUnavailableError, match=r"encoder\.weights=PATH") as caught:
         load_weights("auto", RELU1_1)
     message = str(caught.value)
     for part in (VARIABLE, str(cached), f"https://download.pytorch.org/models/{HUB_FILE}"):

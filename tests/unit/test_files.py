@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neural_style.atomic import replacing, write_text
+from neural_style.files import file_sha256, replacing, write_text
 
 
 @pytest.fixture
@@ -89,3 +89,10 @@ def test_the_umask_is_the_same_afterwards(tmp_path: Path) -> None:
     write_text(tmp_path / "notes.txt", "text")
     mask = os.umask(0o022)
     assert mask == 0o022
+
+
+def test_a_files_hash_is_its_sha256(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")  # the first example of FIPS 180-4
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert file_sha256(path) == file_sha256(str(path)) == digest

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage
+import torch
+from conftest import REPOSITORY, SLIM_WIDTHS
+from PIL import Image
+
+from neural_style.assembly import build_encoder, build_objective, used_layers
+from neural_style.config import load_config
+from neural_style.encoders import find_encoder
+from neural_style.images import load_picture
+from neural_style.layers import SLIM_CONVOLUTIONS, convolutions_up_to
+from neural_style.run import stylize
+from neural_style.schema import Config
+from neural_style.scoring import SCORE_LAYERS, Judge
+from neural_style.slim import BUILT_IN, read_slim
+from neural_style.tensors import to_tensor
+from neural_style.vgg import Vgg19Features
+from neural_style.weights import VARIABLE, load_weights
+
+MakeConfig = Callable[..., Config]
+STYLIZE = REPOSITORY / "scripts" / "stylize.py"
+
+# Runs a script on a machine that reaches nobody but itself (W&B's own service is local).
+UNPLUGGED = """
+import runpy, socket, sys
+real = socket.socket.connect
+def connect(self, address):
+    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
+        raise OSError(101, "Network is unreachable")
+    return real(self, address)
+def getaddrinfo(host, *arguments, **options):
+    if host in ("127.0.0.1", "::1", "localhost"):
+        return find(host, *arguments, **options)
+    raise socket.gaierror(-3, "Temporary failure in name resolution")
+find = socket.getaddrinfo
+socket.socket.connect = socket.socket.connect_ex = connect
+socket.getaddrinfo = getaddrinfo
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def unplugged(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The main command without a network, without weights, and with an empty hub cache."""
+    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    kept.pop(VARIABLE, None)
+    home = folder / "home"
+    home.mkdir(exist_ok=True)
+    places = {"HOME": str(home), "TORCH_HOME": str(home / "torch"), "NETRC": str(home / "none")}
+    return subprocess.run(
+        [
+            *(sys.executable, "-c", UNPLUGGED, str(STYLIZE), "--config", "configs/default.yaml"),
+            *("image.size=64", "schedule.steps=6", f"output.dir={folder / 'runs'}", *words),
+        ],
+        cwd=REPOSITORY,
+        env={**kept, **places, "WANDB_ERROR_REPORTING": "false"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def test_the_main_command_paints_without_a_network_and_says_with_what(tmp_path: Path) -> None:
+    done = unplugged(tmp_path)
+    assert done.returncode == 0, done.stderr
+    warnings = [line for line in done.stderr.splitlines() if "WARNING" in line]
+    assert len(warnings) == 1
+    assert "painting with the built-in vgg19_slim instead of VGG-19" in warnings[0]
+
+    (folder,) = (tmp_path / "runs").iterdir()
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["weights"]["name"] == "vgg19_slim"
+    assert environment["weights"]["path"] == str(BUILT_IN)
+    reason = environment["weights"]["fallback"]
+    assert reason in warnings[0]
+    assert load_config(folder / "config.yaml").encoder.name == "vgg19_slim"
+    with Image.open(folder / "result.png") as image:
+        text, picture = image.info, np.asarray(image.convert("RGB"), float)
+    assert text["neural-style weights"].startswith("vgg19_slim, sha256 ")
+    assert text["neural-style fallback"] == reason
+
+    (run,) = (folder / "wandb").glob("offline-run-*")
+    records = subprocess.run(
+        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    parsed = [json.loads(line) for line in records.splitlines() if line.startswith("{")]
+    (config,) = (one["run"]["config"]["update"] for one in parsed if one["type"] == "run")
+    assert config["encoder"]["name"] == "vgg19_slim"
+    assert config["encoder_fallback"] == reason
+
+    # Six steps of three hundredths, and towards the painting: it is far bluer than the photo.
+    photo = np.asarray(
+        load_picture("assets/content/rocket.jpg").resize(picture.shape[1::-1]), float
+    )
+    assert 5 < abs(picture - photo).mean() < 60
+    assert environment["losses"]["style"] < 0.5
+
+
+def test_imagenet_without_a_network_is_refused_in_one_line(tmp_path: Path) -> None:
+    done = unplugged(tmp_path, "encoder.weights=imagenet")
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: VGG-19's weights could not be had.")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_slim_network_is_asked_for_by_name(make_config: MakeConfig) -> None:
+    result = stylize(make_config("encoder.name=vgg19_slim", "encoder.weights=auto"))
+    environment = json.loads((result.folder / "environment.json").read_text())
+    assert environment["weights"]["name"] == "vgg19_slim"
+    assert environment["weights"]["fallback"] is None
+    with Image.open(result.folder / "result.png") as image:
+        assert "neural-style fallback" not in image.info
+
+
+def test_saved_settings_of_a_fallback_make_the_same_picture(
+    make_config: MakeConfig, no_network: list[object]
+) -> None:
+    first = stylize(make_config("encoder.weights=auto"))
+    again = stylize(load_config(first.folder / "config.yaml"))
+    np.testing.assert_array_equal(np.asarray(first.image), np.asarray(again.image))
+    assert no_network  # the first one tried; the second needs nobody
+    no_network.clear()
+    stylize(load_config(first.folder / "config.yaml"))
+    assert no_network == []
+
+
+def test_the_preview_is_painted_with_the_slim_network() -> None:
+    assert load_config(REPOSITORY / "configs" / "preview.yaml").encoder.name == "vgg19_slim"
+
+
+@pytest.mark.weights
+def test_the_slim_network_sees_nearly_what_vgg_19_sees(real_weights: Path) -> None:
+    """On a photo that it has not learnt from, at the channels that it keeps."""
+    _, info = read_slim(BUILT_IN)
+    layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
+    table = convolutions_up_to(layers)
+    photo = to_tensor(load_picture(Path(skimage.__file__).parent / "data" / "coffee.png"))
+    with torch.no_grad():
+        true = Vgg19Features(layers, load_weights(str(real_weights), table).tensors)(photo)
+        seen = Vgg19Features(layers, read_float32())(photo)
+    bounds = dict(zip(layers, (1e-4, 0.01, 0.04, 0.065, 0.12, 0.42), strict=True))
+    for layer in SLIM_CONVOLUTIONS:
+        if layer.relu in layers:
+            kept = true[layer.relu][:, list(info.channels[layer.conv])]
+            error = (seen[layer.relu] - kept).square().sum() / kept.square().sum()
+            assert error < bounds[layer.relu], layer.relu
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("pooling", ["max", "avg"])
+@pytest.mark.parametrize("normalization", ["relative", "gatys", "paper"])
+def test_its_losses_are_about_those_of_vgg_19(
+    real_weights: Path, make_config: MakeConfig, normalization: str, pooling: str
+) -> None:
+    """Of a photo with noise on it, between a photo and a painting that it has not learnt from."""
+    config = make_config(
+        f"loss.normalization={normalization}", f"encoder.pooling={pooling}", "loss.tv_weight=0"
+    )
+    table = convolutions_up_to(used_layers(config))
+    photo = to_tensor(load_picture(Path(skimage.__file__).parent / "data" / "coffee.png"))
+    photo = torch.nn.functional.interpolate(photo, (160, 240), mode="area")
+    painting = photo.flip(2).roll(1, 1)[..., :200]  # upside down in other colours
+    noise = torch.rand(photo.shape, generator=torch.Generator().manual_seed(0))
+    terms = {}
+    for name, weights in (("vgg19", str(real_weights)), ("vgg19_slim", "auto")):
+        found = find_encoder(name, weights, table)
+        encoder = build_encoder(config, found, torch.device("cpu"), "32-true")
+        with torch.no_grad():
+            objective = build_objective(config, encoder, photo, [painting])
+            terms[name] = objective(encoder(torch.lerp(photo, noise, 0.3)))
+    full, slim = terms["vgg19"], terms["vgg19_slim"]
+    assert 0.6 < slim.content / full.content < 1.5
+    assert 0.6 < slim.style / (1.3 * full.style) < 1.5  # 1.3 is the balance
+
+
+def read_float32() -> dict[str, torch.Tensor]:
+    return {name: value.float() for name, value in read_slim(BUILT_IN)[0].items()}
+
+
+@pytest.mark.weights
+def test_pictures_of_the_slim_network_please_the_full_one(
+    real_weights: Path, make_config: MakeConfig
+) -> None:
+    table = convolutions_up_to(SCORE_LAYERS)
+    encoder = Vgg19Features(SCORE_LAYERS, load_weights(str(real_weights), table).tensors)
+    photo = REPOSITORY / "assets" / "content" / "rocket.jpg"
+    painting = REPOSITORY / "assets" / "style" / "stained_glass.jpg"
+    judge = Judge(encoder, load_picture(photo), load_picture(painting), 160)
+    full, slim = (
+        judge.score(
+            stylize(
+                make_config(
+                    *(f"encoder.name={name}", f"encoder.weights={weights}"),
+                    *("image.size=160", "schedule.steps=40"),
+                    *(f"content.image={photo}", f"style.images=[{painting}]"),
+                )
+            ).image
+        )
+        for name, weights in (("vgg19", real_weights), ("vgg19_slim", "auto"))
+    )
+    assert slim.style < 2 * full.style
+    assert slim.content < 1.5 * full.content
+
+
+def make_slim(vgg_file: Path, target: Path, *words: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [
+            *(sys.executable, str(REPOSITORY / "scripts" / "make_slim_encoder.py")),
+            *("--weights", str(vgg_file), "--output", str(target)),
+            *("--widths", *map(str, SLIM_WIDTHS), "--pictures", "4", "--edge", "32", *words),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    tensors, info = read_slim(target)
+    assert tensors["conv5_1.weight"].shape == (12, 10, 3, 3)
+    return dict(info.making)
+
+
+def test_the_first_two_steps_give_the_same_bytes_again(vgg_file: Path, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{name}.safetensors" for name in "ab"]
+    for path in paths:
+        made = make_slim(vgg_file, path, "--steps", "0")
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert "errors_after_distillation" not in made
+
+
+def test_the_whole_making_gives_a_network_that_paints(
+    vgg_file: Path, tmp_path: Path, make_config: MakeConfig
+) -> None:
+    path = tmp_path / "made.safetensors"
+    made = make_slim(vgg_file, path, "--steps", "4", "--rounds", "2", "--examples", "1")
+    assert made["distillation"]["steps"] == 4
+    assert set(made["errors_after_distillation"]) == {c.relu for c in SLIM_CONVOLUTIONS}
+    result = stylize(make_config("encoder.name=vgg19_slim", f"encoder.weights={path}"))
+    assert result.losses["total"] > 0
+
+
+def test_making_from_something_else_is_refused_in_one_line(tmp_path: Path, slim_file: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, str(REPOSITORY / "scripts" / "make_slim_encoder.py")),
+            *("--weights", str(slim_file), "--output", str(tmp_path / "no.safetensors")),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not (tmp_path / "no.safetensors").exists()
