@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -155,6 +158,19 @@ def make_encoder(vgg_file: Path) -> Callable[..., Vgg19Features]:
         return Vgg19Features(layers, weights.tensors, **options)
 
     return build
+
+
+def wandb_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of the one offline W&B run in a run folder."""
+    (run,) = (folder / "wandb").glob("offline-run-*")
+    records = subprocess.run(
+        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
+    return [json.loads(line) for line in records.splitlines() if line.startswith("{")]
 
 
 def make_picture(size: tuple[int, int], seed: int) -> Image.Image:

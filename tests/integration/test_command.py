@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from conftest import REPOSITORY
+from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
 from neural_style.config import to_yaml
@@ -115,15 +114,7 @@ def test_offline_run_can_be_read_back_and_changes_no_pixel(make_config: MakeConf
     result = stylize(config)
     np.testing.assert_array_equal(np.asarray(result.image), np.asarray(untracked.image))
 
-    (folder,) = (result.folder / "wandb").glob("offline-run-*")
-    records = subprocess.run(
-        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
-    parsed = [json.loads(line) for line in records.splitlines() if line.startswith("{")]
+    parsed = wandb_records(result.folder)
     (run,) = (record["run"] for record in parsed if record["type"] == "run")
     assert run["project"] == "test"
     assert run["config"]["update"]["optimizer"]["lr"] == 0.03

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from conftest import REPOSITORY, SLIM_WIDTHS
+from conftest import REPOSITORY, SLIM_WIDTHS, wandb_records
 from PIL import Image
 
 from neural_style.assembly import build_encoder, build_objective, used_layers
@@ -91,15 +91,7 @@ def test_the_main_command_paints_without_a_network_and_says_with_what(tmp_path: 
     assert text["neural-style weights"].startswith("vgg19_slim, sha256 ")
     assert text["neural-style fallback"] == reason
 
-    (run,) = (folder / "wandb").glob("offline-run-*")
-    records = subprocess.run(
-        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    ).stdout
-    parsed = [json.loads(line) for line in records.splitlines() if line.startswith("{")]
+    parsed = wandb_records(folder)
     (config,) = (one["run"]["config"]["update"] for one in parsed if one["type"] == "run")
     assert config["encoder"]["name"] == "vgg19_slim"
     assert config["encoder_fallback"] == reason
