@@ -93,8 +93,8 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
                 pool = torch.nn.MaxPool2d if config.encoder.pooling == "max" else torch.nn.AvgPool2d
                 modules.append(pool(2))
             state = {kind: weights.tensors[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
-            outputs, inputs_ = state["weight"].shape[:2]
-            convolution = torch.nn.Conv2d(inputs_, outputs, 3, padding=1)
+            wide_out, wide_in = state["weight"].shape[:2]
+            convolution = torch.nn.Conv2d(wide_in, wide_out, 3, padding=1)
             convolution.load_state_dict(state)
             modules += [convolution, torch.nn.ReLU(inplace=True)]
         network: Any = torch.nn.Sequential(*modules).requires_grad_(False)
