@@ -113,7 +113,7 @@ def main() -> None:
         for configs in plan:
             for name, worker, config in zip(ENCODERS, workers, configs, strict=True):
                 painted[name].append(worker.submit(paint, config).result())
-        rows = judged(encoder, pairs, painted)
+        rows = judged(encoder, pairs, painted, arguments.size)
         if arguments.folder:
             keep(pairs, painted, arguments.folder)
     total = summarised(rows, painted, dict(zip(ENCODERS, before, strict=True)))
@@ -135,7 +135,10 @@ def judging_encoder(source: str) -> Vgg19Features:
 
 
 def judged(
-    encoder: Vgg19Features, pairs: list[tuple[str, str]], painted: dict[str, list[Painted]]
+    encoder: Vgg19Features,
+    pairs: list[tuple[str, str]],
+    painted: dict[str, list[Painted]],
+    size: int,
 ) -> list[dict[str, Any]]:
     """Scores and seconds per step of each pair, by encoder."""
     from neural_style.images import load_picture
@@ -144,11 +147,10 @@ def judged(
     rows = []
     for index, (photo, painting) in enumerate(pairs):
         row: dict[str, Any] = {"content": Path(photo).stem, "style": Path(painting).stem}
+        judge = Judge(encoder, load_picture(photo), load_picture(painting), size)
         for name in ENCODERS:
             file, seconds, _ = painted[name][index]
-            picture = load_picture(file)
-            judge = Judge(encoder, load_picture(photo), load_picture(painting), max(picture.size))
-            scores = judge.score(picture)
+            scores = judge.score(load_picture(file))
             row[name] = {"S": scores.style, "C": scores.content, "seconds_per_step": seconds}
         rows.append(row)
     return rows

@@ -91,9 +91,8 @@ def load_slim(path: Path, convolutions: Sequence[Convolution]) -> VggWeights:
         WeightsError: if the file is missing, damaged or something else.
     """
     tensors, info = read_slim(path)
-    names = [f"{layer.conv}.{kind}" for layer in convolutions for kind in KINDS]
     return VggWeights(
-        {name: tensors[name].float() for name in names},
+        {name: tensors[name].float() for name in _tensor_names(convolutions)},
         path,
         file_sha256(path),
         name="vgg19_slim",
@@ -131,8 +130,8 @@ def read_slim(path: Path) -> tuple[dict[str, Tensor], SlimInfo]:
     return stored, info
 
 
-def _tensor_names() -> list[str]:
-    return [f"{layer.conv}.{kind}" for layer in SLIM_CONVOLUTIONS for kind in KINDS]
+def _tensor_names(convolutions: Sequence[Convolution] = SLIM_CONVOLUTIONS) -> list[str]:
+    return [f"{layer.conv}.{kind}" for layer in convolutions for kind in KINDS]
 
 
 def _digest(tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -> str:

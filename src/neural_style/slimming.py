@@ -95,15 +95,15 @@ def calibrate(
     channels: dict[str, int] = {}
     with torch.no_grad():
         for row, network in enumerate((teacher, slim)):
-            before: dict[str, Tensor] = {}
+            before: dict[str, tuple[Tensor, Tensor]] = {}
             for picture in torch.split(pictures, 1):
-                features = network(picture)
-                for layer in before:
-                    for column, read in enumerate((torch.Tensor.double, gram_matrix)):
-                        step = read(features[layer]) - read(before[layer])
-                        sums[layer][row, column] += step.double().square().sum()
-                    channels.setdefault(layer, features[layer].shape[1])  # the teacher's first
-                before = features
+                for layer, features in network(picture).items():
+                    channels.setdefault(layer, features.shape[1])  # the teacher's come first
+                    read = (features.double(), gram_matrix(features))
+                    steps = zip(read, before.get(layer, read), strict=True)
+                    squares = [(now - last).double().square().sum() for now, last in steps]
+                    sums[layer][row] += torch.stack(squares)
+                    before[layer] = read
     ratios = {layer: total[0] / total[1] for layer, total in sums.items()}
     return {
         layer: Calibration(float(content), float(style), channels[layer], balance)

@@ -21,7 +21,7 @@ Visit = Callable[[str, Tensor], Tensor]
 
 
 def normalized(image: Tensor) -> Tensor:
-    """SRGB in [0, 1], (B, 3, H, W), as the first convolution expects it."""
+    """An image, (B, 3, H, W) in sRGB from 0 to 1, as the first convolution expects it."""
     mean, std = (torch.tensor(one).view(1, 3, 1, 1).to(image) for one in (MEAN, STD))
     return (image - mean) / std
 
