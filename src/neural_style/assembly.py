@@ -3,23 +3,80 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments import (  # type: ignore[attr-defined]
     LightningEnvironment,
 )
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
-from neural_style.device import best_layout, best_precision
+from neural_style.config import to_dict
+from neural_style.device import best_layout, best_precision, require_accelerator
+from neural_style.encoders import find_encoder
+from neural_style.inputs import Inputs, load_inputs
+from neural_style.layers import convolutions_up_to, minimum_edge
 from neural_style.losses import StyleObjective
-from neural_style.optimizers import build_optimizer
+from neural_style.optimizers import build_optimizer, loss_scale
+from neural_style.record import versions
 from neural_style.scales import rate_factor
 from neural_style.schema import Config
+from neural_style.tensors import start_image, to_tensor
+from neural_style.tracking import WandbTracking, open_wandb
 from neural_style.vgg import Vgg19Features
 from neural_style.weights import VggWeights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run reads: its pictures and its encoder's weights."""
+
+    inputs: Inputs
+    weights: VggWeights
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is minimised, and where from."""
+
+    start: Tensor
+    """(1, 3, H, W), on the encoder's device."""
+    objective: StyleObjective
+    loss_scale: float
+    """Factor of the loss that the optimiser sees."""
+
+
+def read_sources(config: Config) -> Sources:
+    """Reads and checks what a run needs, before anything is made.
+
+    Raises:
+        ImageError: if a picture cannot be read, or is too small.
+        ConfigError: if the accelerator asked for is not there.
+        WeightsError: if the encoder's weights cannot be had.
+    """
+    layers = used_layers(config)
+    require_accelerator(config.trainer.accelerator)
+    starts = {"file": config.init.file, "style": config.style.images[0]}
+    inputs = load_inputs(
+        config.content.image,
+        config.style.images,
+        start=starts.get(config.init.mode),
+        long_edge=config.image.size,
+        style_scale=config.style.scale,
+        minimum_edge=minimum_edge(layers),
+    )
+    weights = find_encoder(config.encoder.name, config.encoder.weights, convolutions_up_to(layers))
+    logger.info("%s: %s (sha256 %s)", weights.name, weights.path, weights.sha256[:12])
+    return Sources(inputs, weights)
 
 
 def used_layers(config: Config) -> tuple[str, ...]:
@@ -68,6 +125,43 @@ def build_objective(
     )
 
 
+def build_problem(
+    config: Config,
+    sized: Inputs,
+    encoder: Vgg19Features,
+    precision: str,
+    *,
+    image: Tensor | None = None,
+) -> Problem:
+    """The losses of pictures brought to one size, and the picture to start from.
+
+    Args:
+        config: checked settings.
+        sized: the pictures as `Inputs.at` returns them.
+        encoder: the frozen network, on its device.
+        precision: decides on the memory layout.
+        image: (1, 3, H, W), in the place of the start that `init` asks for.
+
+    To be called under the autocast of the steps, so that the targets are as exact as they are.
+    """
+    content = to_tensor(sized.content)
+    if image is None:
+        image = start_image(
+            config.init.mode,
+            content=content,
+            picture=None if sized.start is None else to_tensor(sized.start),
+            noise_ratio=config.init.noise_ratio,
+            seed=config.seed,
+        )
+    device, layout = encoder.mean.device, best_layout(precision)
+    content, image = (x.to(device, memory_format=layout) for x in (content, image))
+    styles = [to_tensor(style).to(device, memory_format=layout) for style in sized.styles]
+    with torch.no_grad():
+        objective = build_objective(config, encoder, content, styles)
+        start_loss = objective.measure(encoder, image).total
+    return Problem(image, objective, loss_scale(config.optimizer.name, start_loss, image))
+
+
 def build_trainer(
     config: Config,
     precision: str,
@@ -93,8 +187,8 @@ def build_trainer(
 
 def build_scheduled_optimizer(
     config: Config, first_step: int, image: nn.Parameter
-) -> OptimizerLRScheduler:
-    """The optimiser of one size with its rate schedule, which goes on after `first_step` steps."""
+) -> tuple[Optimizer, LambdaLR]:
+    """The optimiser of one size and its rate schedule, which goes on after `first_step` steps."""
     optimizer, schedule = config.optimizer, config.schedule
     assert optimizer.lr is not None  # load_config fills it in
     built = build_optimizer(
@@ -103,8 +197,46 @@ def build_scheduled_optimizer(
         lr=optimizer.lr,
         options=dataclasses.asdict(getattr(optimizer, optimizer.name)),
     )
-    rates = torch.optim.lr_scheduler.LambdaLR(
+    return built, LambdaLR(
         built,
         lambda step: rate_factor(schedule.lr, first_step + step, schedule.steps, schedule.lr_final),
     )
-    return {"optimizer": built, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
+
+def open_tracking(
+    config: Config,
+    folder: Path,
+    weights: VggWeights,
+    *,
+    job_type: str = "stylize",
+    **changed: Any,
+) -> WandbTracking | None:
+    """Opens the W&B run of a run folder.
+
+    Args:
+        config: checked settings; the run is described by `tracking` and logs all of them.
+        folder: the run folder, which also names the run.
+        weights: of the encoder.
+        job_type: what the run does.
+        changed: arguments of `open_wandb` that take the place of those.
+
+    Raises:
+        TrackingError: if `tracking.mode` is `online` and W&B cannot be reached.
+    """
+    tracking = config.tracking
+    described: dict[str, Any] = {
+        "mode": tracking.mode,
+        "project": tracking.project,
+        "name": tracking.name or folder.name,
+        "entity": tracking.entity,
+        "group": tracking.group,
+        "tags": tracking.tags,
+        "notes": tracking.notes,
+    }
+    facts: Mapping[str, Any] = {
+        **to_dict(config),
+        "weights_sha256": weights.sha256,
+        "encoder_fallback": weights.fallback,
+        "versions": versions(),
+    }
+    return open_wandb(directory=folder, job_type=job_type, config=facts, **{**described, **changed})

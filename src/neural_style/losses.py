@@ -49,6 +49,8 @@ class Normalization:
     """From the target features P, (1, N, H, W)."""
     style: Callable[[Tensor, int, Calibration], Tensor | float]
     """From the target Gram matrix A, (1, N, N), and the image's number of positions M."""
+    growth: tuple[int, int]
+    """The powers of M with which the content and the style loss of one picture grow."""
 
 
 def _inverse_square(target: Tensor) -> Tensor:
@@ -59,14 +61,17 @@ NORMALIZATIONS: dict[str, Normalization] = {
     "relative": Normalization(
         lambda p, _: _inverse_square(p),
         lambda a, m, layer: layer.balance * _inverse_square(a),
+        growth=(0, 0),
     ),
     "gatys": Normalization(
         lambda _, layer: 0.5 * layer.content,
         lambda a, m, layer: layer.balance * 0.25 * layer.style / layer.channels**2,
+        growth=(1, 0),
     ),
     "paper": Normalization(
         lambda _, layer: 0.5 * layer.content,
         lambda a, m, layer: layer.balance * 0.5 * layer.style * float(m) ** 2,
+        growth=(1, 2),
     ),
 }
 

@@ -15,6 +15,10 @@ from neural_style.errors import lookup
 # Mean length of L-BFGS's first step, which has no curvature to go by: five grey levels.
 FIRST_STEP = 0.02
 
+# Mean length, in units of the image's [0, 1], of the shortest and the longest steps worth a look: a
+# hundredth of a grey level, and the whole range.
+SHORTEST_STEP, LONGEST_STEP = 0.01 / 255, 1.0
+
 
 class Lbfgs(torch.optim.LBFGS):
     """PyTorch's L-BFGS with `max_iter=1` and a first step of a known length in pixels.
@@ -70,12 +74,16 @@ class OptimizerEntry:
     build: Callable[..., torch.optim.Optimizer]
     scale_free: bool
     """True if multiplying the loss by a constant should not change the path."""
+    rates: Callable[[float], tuple[float, float]]
+    """From the mean absolute gradient of the start to the lowest and highest rate worth a look."""
 
 
 OPTIMIZERS: dict[str, OptimizerEntry] = {
-    "adam": OptimizerEntry(_adam, scale_free=True),
-    "lbfgs": OptimizerEntry(_lbfgs, scale_free=True),
-    "sgd": OptimizerEntry(_sgd, scale_free=False),
+    # Its first step moves every value by the rate, whatever the gradient.
+    "adam": OptimizerEntry(_adam, True, lambda _: (SHORTEST_STEP, LONGEST_STEP)),
+    # Its steps have their length by the curvature; a rate is a share of that.
+    "lbfgs": OptimizerEntry(_lbfgs, True, lambda _: (1e-3, 30.0)),
+    "sgd": OptimizerEntry(_sgd, False, lambda g: (SHORTEST_STEP / g, LONGEST_STEP / g)),
 }
 
 
@@ -94,6 +102,27 @@ def build_optimizer(
         ConfigError: if `name` is unknown.
     """
     return lookup(OPTIMIZERS, name, "optimizer.name").build(parameter, lr=lr, **options)
+
+
+def rate_range(name: str, gradient: Tensor) -> tuple[float, float]:
+    """The lowest and the highest rate worth a look.
+
+    For Adam and plain gradient descent these are the rates whose first step moves the image by a
+    hundredth of a grey level and by the whole range from black to white. With gradient descent they
+    depend on the loss: a good one is about 10 with relative losses and 1e-23 with the paper's.
+
+    Args:
+        name: a key of `OPTIMIZERS`.
+        gradient: of the loss at the start.
+
+    Raises:
+        ConfigError: if `name` is unknown.
+        ValueError: if the gradient is zero or not finite.
+    """
+    size = float(gradient.abs().mean(dtype=torch.float64))
+    if not 0 < size < math.inf:
+        raise ValueError(f"the gradient at the start has a mean size of {size}")
+    return lookup(OPTIMIZERS, name, "optimizer.name").rates(size)
 
 
 def loss_scale(name: str, start_loss: Tensor, image: Tensor) -> float:

@@ -10,19 +10,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from PIL import Image
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neural_style.assembly import (
     build_encoder,
-    build_objective,
+    build_problem,
     build_scheduled_optimizer,
     build_trainer,
     choose_precision,
@@ -30,7 +30,6 @@ from neural_style.assembly import (
 from neural_style.callbacks import FiniteLoss, ShowProgress, Snapshots
 from neural_style.compiling import compiled_measure, is_compiling_wanted
 from neural_style.device import (
-    best_layout,
     choose_device,
     device_name,
     exact_cudnn,
@@ -42,11 +41,10 @@ from neural_style.images import resize, size_of
 from neural_style.inputs import Inputs
 from neural_style.losses import LossTerms, StyleObjective
 from neural_style.module import StyleTransferModule
-from neural_style.optimizers import loss_scale
 from neural_style.record import RunResult
 from neural_style.scales import Scale, plan_scales
 from neural_style.schema import Config
-from neural_style.tensors import start_image, to_picture, to_tensor
+from neural_style.tensors import to_picture, to_tensor
 from neural_style.tracking import CsvLogger, WandbTracking
 from neural_style.vgg import Vgg19Features
 from neural_style.weights import VggWeights
@@ -171,36 +169,24 @@ def _build_module(
     evaluations: int,
 ) -> StyleTransferModule:
     """The module of one size; its picture is the enlarged `previous` one, or the run's start."""
-    device = encoder.mean.device
     sized = inputs.at(scale.long_edge, style_scale=config.style.scale)
-    content = to_tensor(sized.content)
-    if previous is None:
-        extra = None if sized.start is None else to_tensor(sized.start)
-        image = start_image(
-            config.init.mode,
-            content=content,
-            picture=extra,
-            noise_ratio=config.init.noise_ratio,
-            seed=config.seed,
-        )
-    else:
-        image = _carried(previous, inputs.content, sized.content)
-    layout = best_layout(precision)
-    content, image = (x.to(device, memory_format=layout) for x in (content, image))
-    styles = [to_tensor(style).to(device, memory_format=layout) for style in sized.styles]
-    with torch.no_grad():
-        objective = build_objective(config, encoder, content, styles)
-        start_terms = objective.measure(encoder, image)
+    image = None if previous is None else _carried(previous, inputs.content, sized.content)
+    problem = build_problem(config, sized, encoder, precision, image=image)
+
+    def build_optimizer(parameter: nn.Parameter) -> OptimizerLRScheduler:
+        optimizer, rates = build_scheduled_optimizer(config, scale.first_step, parameter)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+
     return StyleTransferModule(
-        image,
+        problem.start,
         encoder,
-        objective,
-        build_optimizer=partial(build_scheduled_optimizer, config, scale.first_step),
+        problem.objective,
+        build_optimizer=build_optimizer,
         steps=config.schedule.steps,
         first_step=scale.first_step,
         evaluations=evaluations,
         log_every=config.tracking.log_every,
-        loss_scale=loss_scale(config.optimizer.name, start_terms.total, image),
+        loss_scale=problem.loss_scale,
     )
 
 

@@ -6,20 +6,15 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from neural_style.assembly import used_layers
-from neural_style.config import to_dict, to_yaml
-from neural_style.device import require_accelerator
-from neural_style.encoders import find_encoder
+from neural_style.assembly import open_tracking, read_sources
+from neural_style.config import to_yaml
 from neural_style.files import file_sha256
 from neural_style.fitting import interrupt_handler_restored
 from neural_style.images import save_picture
-from neural_style.inputs import load_inputs
-from neural_style.layers import convolutions_up_to, minimum_edge
 from neural_style.pyramid import optimise
 from neural_style.record import (
     RunResult,
@@ -29,7 +24,7 @@ from neural_style.record import (
     versions,
 )
 from neural_style.schema import Config
-from neural_style.tracking import WandbTracking, open_wandb
+from neural_style.tracking import WandbTracking
 from neural_style.weights import VggWeights
 
 logger = logging.getLogger(__name__)
@@ -53,33 +48,22 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
         DivergedError: if the loss stops being a number.
         TrackingError: if `tracking.mode` is `online` and W&B cannot be reached.
     """
-    layers = used_layers(config)
-    require_accelerator(config.trainer.accelerator)
-    starts = {"file": config.init.file, "style": config.style.images[0]}
-    inputs = load_inputs(
-        config.content.image,
-        config.style.images,
-        start=starts.get(config.init.mode),
-        long_edge=config.image.size,
-        style_scale=config.style.scale,
-        minimum_edge=minimum_edge(layers),
-    )
+    sources = read_sources(config)
+    weights = sources.weights
     names = [config.content.image, *config.style.images]
     names += [config.init.file] if config.init.mode == "file" and config.init.file else []
     hashes = {name: file_sha256(name) for name in names}
-    weights = find_encoder(config.encoder.name, config.encoder.weights, convolutions_up_to(layers))
-    logger.info("%s: %s (sha256 %s)", weights.name, weights.path, weights.sha256[:12])
     # What is recorded is what was used.
     config = replace(config, encoder=replace(config.encoder, name=weights.name))
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
     save_settings(config, folder / "config.yaml")
-    tracking = _open_tracking(config, folder, weights)
+    tracking = open_tracking(config, folder, weights)
     if tracking:
         logger.info("%s", tracking.message)
     exit_code = 1
     try:
         with interrupt_handler_restored():
-            result = optimise(config, inputs, weights, folder, tracking, console)
+            result = optimise(config, sources.inputs, weights, folder, tracking, console)
             _save(config, result, weights, hashes, tracking)
         exit_code = 130 if result.interrupted else 0
         return result
@@ -89,26 +73,6 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
                 tracking.finish(exit_code)
             except KeyboardInterrupt:
                 logger.warning("W&B: the upload was cut short; `wandb sync` can finish it.")
-
-
-def _open_tracking(config: Config, folder: Path, weights: VggWeights) -> WandbTracking | None:
-    tracking = config.tracking
-    return open_wandb(
-        tracking.mode,
-        directory=folder,
-        project=tracking.project,
-        name=tracking.name or folder.name,
-        entity=tracking.entity,
-        group=tracking.group,
-        tags=tracking.tags,
-        notes=tracking.notes,
-        config={
-            **to_dict(config),
-            "weights_sha256": weights.sha256,
-            "encoder_fallback": weights.fallback,
-            "versions": versions(),
-        },
-    )
 
 
 def _save(

@@ -136,6 +136,7 @@ def open_wandb(
     group: str | None = None,
     tags: Sequence[str] = (),
     notes: str | None = None,
+    job_type: str = "stylize",
     config: Mapping[str, Any],
 ) -> WandbTracking | None:
     """Opens a W&B run without ever asking or waiting for long.
@@ -150,6 +151,7 @@ def open_wandb(
         group: runs of one group can be folded in the dashboard.
         tags: labels.
         notes: free text.
+        job_type: what the run does; the dashboard can group by it.
         config: the resolved settings.
 
     Returns:
@@ -181,8 +183,9 @@ def open_wandb(
             group=group,
             tags=list(tags),
             notes=notes,
-            job_type="stylize",
+            job_type=job_type,
             config=dict(config),
+            reinit="create_new",  # a study's run is open while its trials' runs come and go
             settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT_S),
         )
 

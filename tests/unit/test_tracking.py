@@ -246,6 +246,7 @@ def open_in(directory: Path, mode: str) -> tracking.WandbTracking | None:
         group="some-group",
         tags=("one", "two"),
         notes="some notes",
+        job_type="lr-trial",
         config={"seed": 3},
     )
 
@@ -337,7 +338,8 @@ def test_the_names_of_a_run_reach_wandb(
         "group": "some-group",
         "tags": ["one", "two"],
         "notes": "some notes",
-        "job_type": "stylize",
+        "job_type": "lr-trial",
+        "reinit": "create_new",
         "config": {"seed": 3},
     }
 
