@@ -28,6 +28,7 @@ def find_problems(config: Config) -> list[str]:
         *_size_problems(config),
         *_file_problems(config),
         *_clashes(config),
+        *_tune_problems(config),
     ]
 
 
@@ -95,12 +96,13 @@ def _range_problems(config: Config) -> Iterator[str]:
 def _size_problems(config: Config) -> Iterator[str]:
     names = [name for name in (*config.content.layers, *config.style.layers) if name in LAYER_NAMES]
     smallest = minimum_edge(names) if names else 1
-    if config.image.size < smallest:
-        yield (
-            f"image.size: {config.image.size} is too small; "
-            f"layers up to {max(names, key=LAYER_NAMES.index, default='any')} need at least "
-            f"{smallest} pixels."
-        )
+    for key, size in (("image.size", config.image.size), ("tune.size", config.tune.size)):
+        if size < smallest:
+            yield (
+                f"{key}: {size} is too small; "
+                f"layers up to {max(names, key=LAYER_NAMES.index, default='any')} need at least "
+                f"{smallest} pixels."
+            )
 
 
 def _file_problems(config: Config) -> Iterator[str]:
@@ -170,6 +172,23 @@ def _clashes(config: Config) -> Iterator[str]:
             "trainer.precision: L-BFGS needs the exact gradients of 32-true; "
             f"{config.trainer.precision} rounds them to 8 bits."
         )
+
+
+def _tune_problems(config: Config) -> Iterator[str]:
+    tune = config.tune
+    for name in ("lowest", "highest"):
+        rate = getattr(tune, name)
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            yield f"tune.{name}: {rate} is out of range; allowed: above 0, or null."
+    if tune.lowest is not None and tune.highest is not None and not tune.lowest < tune.highest:
+        yield f"tune.lowest: {tune.lowest} must be below tune.highest, {tune.highest}."
+    for name, value, least in (
+        ("candidates", tune.candidates, 2),
+        ("rounds", tune.rounds, 1),
+        ("steps", tune.steps, 4),
+    ):
+        if value < least:
+            yield f"tune.{name}: {value} is out of range; allowed: {least} or more."
 
 
 def _slim_clashes(config: Config) -> Iterator[str]:

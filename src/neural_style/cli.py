@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import re
+import shlex
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
 
-from neural_style.config import load_config, to_yaml
+from neural_style.config import load_config, to_preset, to_yaml
 from neural_style.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
+from neural_style.files import write_text
+from neural_style.search import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +63,8 @@ def main(
     Returns:
         0 done, 1 failed, 2 bad settings or input, 130 interrupted.
     """
-    console = Console(stderr=True)
-    _set_up_logging(console)
-    try:
+
+    def act(console: Console) -> int:
         config = load_config(config_path, overrides, values=values)
         if print_config:
             sys.stdout.write(to_yaml(config))
@@ -68,7 +73,74 @@ def main(
 
         quiet_libraries()
         keep_freed_memory()
-        result = stylize(config, console=console)
+        return INTERRUPTED if stylize(config, console=console).interrupted else DONE
+
+    return _status_of(act)
+
+
+def tune_main(
+    config_path: str,
+    overrides: Sequence[str] = (),
+    *,
+    values: Mapping[str, Any] | None = None,
+    write: str | None = None,
+    study: bool = False,
+) -> int:
+    """Looks for a learning rate, prints what it found, and turns the outcome into an exit status.
+
+    Args:
+        config_path: a YAML file.
+        overrides: `key=value` strings.
+        values: dotted key to value, for settings that came as options of their own.
+        write: a new YAML file for the settings with the rate.
+        study: compare rates of gradient descent and Adam over five decades instead.
+
+    Returns:
+        0 done, 1 failed, 2 bad settings or input, 130 interrupted.
+    """
+
+    def act(console: Console) -> int:
+        # Whatever rate is set is not used; gradient descent has none by default.
+        config = load_config(config_path, overrides, values={**(values or {}), "optimizer.lr": 1.0})
+        if write is not None:
+            _require_new_yaml(Path(write))
+        # PyTorch takes seconds; errors need not wait.
+        from neural_style.series import compare_rates
+        from neural_style.tuning import tune
+
+        quiet_libraries()
+        keep_freed_memory()
+        if study:
+            compared = compare_rates(config)
+            _print_tables(compared.rounds, None)
+            logger.info("Charts and contact sheets: %s", compared.folder)
+            return DONE
+        result = tune(config)
+        rounds = {
+            f"Round {number}: {outcomes[0].steps} steps at {result.size} px": outcomes
+            for number, outcomes in enumerate(result.rounds, 1)
+        }
+        _print_tables(rounds, result.outcome)
+        if write is not None:
+            header = (
+                "# The settings that differ from the defaults; the rate is by scripts/tune_lr.py.\n"
+            )
+            write_text(Path(write), header + to_preset(result.config))
+            logger.info("Written: %s", write)
+        logger.info("Chart and contact sheet: %s (%.0f s)", result.folder, result.seconds)
+        words = [*_given(config_path, overrides, values), f"optimizer.lr={result.outcome.rate:g}"]
+        sys.stdout.write(shlex.join(["python", "scripts/stylize.py", *words]) + "\n")
+        return DONE
+
+    return _status_of(act)
+
+
+def _status_of(act: Callable[[Console], int]) -> int:
+    """Does something and turns what it raises into a message and an exit status."""
+    console = Console(stderr=True)
+    _set_up_logging(console)
+    try:
+        return act(console)
     except (ConfigError, ImageError, WeightsError) as error:
         for line in str(error).splitlines():
             logger.error("error: %s", line)
@@ -82,7 +154,59 @@ def main(
     except Exception:
         logger.exception("error: this should not have happened")
         return FAILED
-    return INTERRUPTED if result.interrupted else DONE
+
+
+def _given(
+    config_path: str, overrides: Sequence[str], values: Mapping[str, Any] | None
+) -> list[str]:
+    """The words of a command that gives the same settings but for the rate and the search."""
+    words = ["--config", config_path]
+    for key, value in (values or {}).items():
+        text = f"[{','.join(value)}]" if isinstance(value, list) else value
+        words.append(f"{key}={text}")
+    return words + [word for word in overrides if not word.startswith(("optimizer.lr=", "tune."))]
+
+
+def _require_new_yaml(path: Path) -> None:
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        raise ConfigError(f"--write: '{path}' must end in .yaml or .yml.")
+    if path.exists():
+        raise ConfigError(f"--write: '{path}' exists; name a new file.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--write: no such folder: '{path.parent}'; make it first.")
+
+
+def _print_tables(rounds: Mapping[str, Sequence[Outcome]], chosen: Outcome | None) -> None:
+    """A table of each round on standard output."""
+    console = Console(soft_wrap=True, highlight=False)
+    for title, outcomes in rounds.items():
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+        for name in ("rate", "levels a step", "loss", "on the clamp", ""):
+            table.add_column(name, justify="right" if name else "left")
+        least = min(outcome.loss for outcome in outcomes)
+        for outcome in outcomes:
+            table.add_row(
+                f"{outcome.rate:.3g}",
+                f"{outcome.moved[0]:.2g}",
+                f"{outcome.loss:.4g}",
+                f"{outcome.clamped:.1%}",
+                _remark(outcome, least, outcome is chosen),
+                style="bold" if outcome is chosen else None,
+            )
+        console.print(table)
+
+
+def _remark(outcome: Outcome, least: float, is_chosen: bool) -> str:
+    if not math.isfinite(outcome.loss):
+        return "diverged"
+    remarks = []
+    if outcome.saturated:
+        remarks.append("saturated")
+    if outcome.loss == least:
+        remarks.append("least loss")
+    if is_chosen:
+        remarks.append("chosen")
+    return ", ".join(remarks)
 
 
 def split_styles(words: Sequence[str] | None) -> tuple[list[str] | None, list[str]]:

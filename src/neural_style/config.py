@@ -77,6 +77,12 @@ def to_yaml(config: Config) -> str:
     return str(OmegaConf.to_yaml(OmegaConf.create(_literal(to_dict(config)))))
 
 
+def to_preset(config: Config) -> str:
+    """The settings that differ from the defaults, as YAML for a file of one's own."""
+    differing = _differing(to_dict(config), to_dict(Config()), "")
+    return str(OmegaConf.to_yaml(OmegaConf.create(_literal(differing))))
+
+
 def to_dict(config: Config) -> dict[str, Any]:
     """The settings as plain nested containers, lists for tuples."""
 
@@ -86,6 +92,18 @@ def to_dict(config: Config) -> dict[str, Any]:
         return list(value) if isinstance(value, tuple) else value
 
     return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def _differing(given: Mapping[str, Any], default: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        key, usual = f"{prefix}{name}", default[name]
+        if isinstance(value, dict) and key not in _REPLACED:
+            if inner := _differing(value, usual, f"{key}."):
+                found[name] = inner
+        elif value != usual:
+            found[name] = value
+    return found
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

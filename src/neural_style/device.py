@@ -53,6 +53,11 @@ def best_layout(precision: str) -> torch.memory_format:
     return torch.channels_last if precision == "bf16-mixed" else torch.contiguous_format
 
 
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """What Lightning runs the steps of a precision under: bfloat16 autocast, or nothing."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
 def device_name(device: torch.device) -> str:
     """The model of a GPU, or the kind of device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

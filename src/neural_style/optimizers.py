@@ -74,16 +74,16 @@ class OptimizerEntry:
     build: Callable[..., torch.optim.Optimizer]
     scale_free: bool
     """True if multiplying the loss by a constant should not change the path."""
-    rates: Callable[[float], tuple[float, float]]
-    """From the mean absolute gradient of the start to the lowest and highest rate worth a look."""
+    rate_of: Callable[[float, float], float] | None
+    """From the length of a first step and the gradient's size to the rate, if they determine it."""
 
 
 OPTIMIZERS: dict[str, OptimizerEntry] = {
     # Its first step moves every value by the rate, whatever the gradient.
-    "adam": OptimizerEntry(_adam, True, lambda _: (SHORTEST_STEP, LONGEST_STEP)),
-    # Its steps have their length by the curvature; a rate is a share of that.
-    "lbfgs": OptimizerEntry(_lbfgs, True, lambda _: (1e-3, 30.0)),
-    "sgd": OptimizerEntry(_sgd, False, lambda g: (SHORTEST_STEP / g, LONGEST_STEP / g)),
+    "adam": OptimizerEntry(_adam, scale_free=True, rate_of=lambda length, _: length),
+    # Its steps are as long as the curvature says; a rate is a share of that.
+    "lbfgs": OptimizerEntry(_lbfgs, scale_free=True, rate_of=None),
+    "sgd": OptimizerEntry(_sgd, scale_free=False, rate_of=lambda length, size: length / size),
 }
 
 
@@ -104,16 +104,20 @@ def build_optimizer(
     return lookup(OPTIMIZERS, name, "optimizer.name").build(parameter, lr=lr, **options)
 
 
-def rate_range(name: str, gradient: Tensor) -> tuple[float, float]:
-    """The lowest and the highest rate worth a look.
+def rates_by_length(
+    name: str, gradient: Tensor, shortest: float = SHORTEST_STEP, longest: float = LONGEST_STEP
+) -> tuple[float, float]:
+    """The rates whose first steps have two mean lengths.
 
-    For Adam and plain gradient descent these are the rates whose first step moves the image by a
-    hundredth of a grey level and by the whole range from black to white. With gradient descent they
-    depend on the loss: a good one is about 10 with relative losses and 1e-23 with the paper's.
+    For Adam a rate is that length. For gradient descent it depends on the loss: a good one is about
+    100 with relative losses and 1e-23 with the paper's. L-BFGS's rate is a share of the step that
+    the curvature suggests, here from a thousandth to thirty times that.
 
     Args:
         name: a key of `OPTIMIZERS`.
         gradient: of the loss at the start.
+        shortest: mean absolute change of a value of the image in [0, 1].
+        longest: likewise.
 
     Raises:
         ConfigError: if `name` is unknown.
@@ -122,7 +126,10 @@ def rate_range(name: str, gradient: Tensor) -> tuple[float, float]:
     size = float(gradient.abs().mean(dtype=torch.float64))
     if not 0 < size < math.inf:
         raise ValueError(f"the gradient at the start has a mean size of {size}")
-    return lookup(OPTIMIZERS, name, "optimizer.name").rates(size)
+    rate_of = lookup(OPTIMIZERS, name, "optimizer.name").rate_of
+    if rate_of is None:
+        return 1e-3, 30.0
+    return rate_of(shortest, size), rate_of(longest, size)
 
 
 def loss_scale(name: str, start_loss: Tensor, image: Tensor) -> float:

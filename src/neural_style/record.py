@@ -64,13 +64,16 @@ class RunResult:
     """The most memory held: on the GPU if one was used, else by the process."""
 
 
-def create_run_folder(root: str | Path, content: str, styles: Sequence[str]) -> Path:
+def create_run_folder(
+    root: str | Path, content: str, styles: Sequence[str], *, study: str | None = None
+) -> Path:
     """Makes `root/<time>-<content>-<style>` with `snapshots/` in it.
 
     Args:
         root: made if missing.
         content: path of the content picture.
         styles: paths of the style pictures.
+        study: what is studied, if it is no run; it follows the time, and there are no snapshots.
 
     Returns:
         The absolute path of the new folder; a number is added if the name is taken.
@@ -79,14 +82,16 @@ def create_run_folder(root: str | Path, content: str, styles: Sequence[str]) -> 
         OSError: if it cannot be made.
     """
     time = datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = "-".join([time, _slug(content), "+".join(_slug(style) for style in styles)])[:120]
+    inputs = [_slug(content), "+".join(_slug(style) for style in styles)]
+    name = "-".join([time, *([study] if study else []), *inputs])[:120]
     for attempt in range(1, 1000):
         folder = Path(root).absolute() / (name if attempt == 1 else f"{name}-{attempt}")
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        (folder / "snapshots").mkdir()
+        if not study:
+            (folder / "snapshots").mkdir()
         return folder
     raise FileExistsError(f"'{root}' already holds 999 runs named '{name}'.")
 

@@ -170,6 +170,18 @@ class TrainerConfig:
 
 
 @dataclass(frozen=True)
+class TuneConfig:
+    """How `scripts/tune_lr.py` looks for a learning rate; runs do not read it."""
+
+    lowest: float | None = None
+    highest: float | None = None
+    candidates: int = 12
+    rounds: int = 3
+    steps: int = 80
+    size: int = 128
+
+
+@dataclass(frozen=True)
 class Config:
     """All settings of one run."""
 
@@ -185,4 +197,5 @@ class Config:
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)
     seed: int = 0

@@ -111,11 +111,38 @@ class WandbTracking:
         image = wandb.Image(picture, caption=f"step {step}")
         self._run.log({"snapshots": image, "trainer/global_step": step})
 
+    def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
+        """Logs whole curves at once: a name to its values at steps 1, 2 and so on."""
+        for step, values in enumerate(zip(*curves.values(), strict=True), 1):
+            row = dict(zip(curves, values, strict=True))
+            self._run.log({**row, "trainer/global_step": step})
+
+    def log_study(
+        self,
+        table: tuple[Sequence[str], Sequence[Sequence[Any]]],
+        pictures: Mapping[str, Path],
+        summary: Mapping[str, Any],
+    ) -> None:
+        """Logs what a study found: a table (columns, rows), pictures by name, summary values."""
+        import wandb
+
+        columns, rows = table
+        logged: dict[str, Any] = {
+            f"study/{name}": wandb.Image(str(path)) for name, path in pictures.items()
+        }
+        logged["study/trials"] = wandb.Table(columns=list(columns), data=[*map(list, rows)])
+        self._run.log(logged)
+        self.summarise(summary)
+
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """Writes summary values."""
+        self._run.summary.update(dict(summary))
+
     def log_result(self, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Writes summary values, and the result's files as an artifact of type `result`."""
         import wandb
 
-        self._run.summary.update(dict(summary))
+        self.summarise(summary)
         artifact = wandb.Artifact(f"result-{self._run.id}", type="result")
         for file in files:
             artifact.add_file(str(file))

@@ -14,8 +14,8 @@ PACKAGE = "neural_style"
 # A file may import from files to its left; those in one group never import each other.
 ORDER = (
     ("errors", "version", "schema", "files", "network"),
-    ("layers",),
-    ("checks",),
+    ("layers", "search"),
+    ("checks", "charts"),
     ("config",),
     (
         "images",
@@ -30,16 +30,17 @@ ORDER = (
     ),
     ("inputs", "losses", "slim", "slimming"),
     ("encoders", "distilling", "scoring"),
-    ("module", "fitting"),
+    ("module", "fitting", "trials"),
     ("callbacks", "tracking", "record", "compiling"),
     ("assembly",),
-    ("pyramid",),
-    ("run",),
+    ("pyramid", "workbench", "studies"),
+    ("run", "tuning", "series"),
     ("cli",),
 )
 NAMES = tuple(itertools.chain.from_iterable(ORDER))
 # Whoever reads settings or prints messages about them; all others take plain arguments.
 KNOW_SETTINGS = {"schema", "checks", "config", "record", "assembly", "pyramid", "run", "cli"}
+KNOW_SETTINGS |= {"workbench", "studies", "tuning", "series"}
 NO_TORCH = {*itertools.chain.from_iterable(ORDER[:4])}
 NO_TORCH |= {"images", "scales", "textures", "record", "cli"}
 SETTINGS_MODULES = {"schema", "checks", "config"}

@@ -196,7 +196,7 @@ def test_the_settings_are_frozen() -> None:
         ("optimizer.adam.beta3=0", "optimizer.adam.beta3: unknown setting 'beta3'; did you mean"),
         ("lr=1", "lr: unknown setting 'lr' here; did you mean optimizer.lr"),
         ("weight=1", "did you mean content.weight or style.weight?"),
-        ("style.steps=1", "did you mean schedule.steps or snapshots.steps?"),
+        ("style.steps=1", "did you mean schedule.steps or snapshots.steps or tune.steps?"),
         ("zzz.zzz=1", "zzz.zzz: unknown setting 'zzz'. All names: content, style, "),
         ("style.layers.relu9_1=1", "style.layers: unknown layer 'relu9_1'; did you mean 'relu"),
         (
