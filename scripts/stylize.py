@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from neural_style.cli import main, split_styles
+from neural_style.cli import leave, main, split_styles
 from neural_style.version import __version__
 
 EXAMPLES = """examples:
@@ -17,7 +16,7 @@ EXAMPLES = """examples:
   python scripts/stylize.py --print-config optimizer.lr=0.05
 
 configs/default.yaml explains every setting. Exit status: 0 done, 1 failed, 2 bad settings or input,
-130 interrupted (the picture so far is kept)."""
+130 after Ctrl-C, 143 after SIGTERM (the picture so far is kept)."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -52,7 +51,7 @@ if __name__ == "__main__":
         "style.images": styles,
         "output.copy": arguments.output,
     }
-    sys.exit(
+    leave(
         main(
             arguments.config,
             [*arguments.overrides, *more_overrides],

@@ -10,9 +10,8 @@ printed is the command to run with it.
 from __future__ import annotations
 
 import argparse
-import sys
 
-from neural_style.cli import split_styles, tune_main
+from neural_style.cli import leave, split_styles, tune_main
 from neural_style.version import __version__
 
 EXAMPLES = """examples:
@@ -23,7 +22,7 @@ EXAMPLES = """examples:
   python scripts/tune_lr.py --config configs/paper.yaml --study
 
 The section tune of configs/default.yaml explains its settings. Exit status: 0 done, 1 failed, 2 bad
-settings or input, 130 interrupted (what is known is kept)."""
+settings or input, 130 after Ctrl-C, 143 after SIGTERM (what is known is kept)."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -57,7 +56,7 @@ if __name__ == "__main__":
     arguments = parse_arguments()
     styles, more_overrides = split_styles(arguments.style)
     given = {"content.image": arguments.content, "style.images": styles}
-    sys.exit(
+    leave(
         tune_main(
             arguments.config,
             [*arguments.overrides, *more_overrides],

@@ -8,11 +8,12 @@ import math
 import os
 import re
 import shlex
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich import box
 from rich.console import Console
@@ -21,6 +22,7 @@ from rich.table import Table
 from neural_style.config import load_config, to_preset, to_yaml
 from neural_style.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
 from neural_style.files import write_text
+from neural_style.interrupts import sigterm_as_interrupt
 from neural_style.search import Outcome
 
 logger = logging.getLogger(__name__)
@@ -29,7 +31,7 @@ _SETTING = re.compile(r"[a-z_]+(\.\w+)*=")
 
 _STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 class _ConsoleHandler(logging.Handler):
@@ -61,7 +63,7 @@ def main(
         print_config: print the resolved settings on standard output instead of running.
 
     Returns:
-        0 done, 1 failed, 2 bad settings or input, 130 interrupted.
+        0 done, 1 failed, 2 bad settings or input, 130 interrupted, 143 interrupted by SIGTERM.
     """
 
     def act(console: Console) -> int:
@@ -96,7 +98,7 @@ def tune_main(
         study: compare rates of gradient descent and Adam over five decades instead.
 
     Returns:
-        0 done, 1 failed, 2 bad settings or input, 130 interrupted.
+        0 done, 1 failed, 2 bad settings or input, 130 interrupted, 143 interrupted by SIGTERM.
     """
 
     def act(console: Console) -> int:
@@ -135,8 +137,28 @@ def tune_main(
     return _status_of(act)
 
 
+def leave(status: int) -> NoReturn:
+    """Ends the process with a status of `main` or `tune_main`.
+
+    143 is what a shell shows for a process that SIGTERM ended, so that is how it ends. `wandb
+    agent`, which stops runs by SIGTERM, would take an exit status above 0 for a failure, and it
+    gives up when too many runs fail.
+    """
+    if status == TERMINATED:
+        sys.stdout.flush()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    sys.exit(status)
+
+
 def _status_of(act: Callable[[Console], int]) -> int:
     """Does something and turns what it raises into a message and an exit status."""
+    with sigterm_as_interrupt() as received:
+        status = _status_by_outcome(act)
+    return TERMINATED if status == INTERRUPTED and received else status
+
+
+def _status_by_outcome(act: Callable[[Console], int]) -> int:
     console = Console(stderr=True)
     _set_up_logging(console)
     try:

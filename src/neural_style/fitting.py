@@ -1,13 +1,9 @@
-"""Lightning's fit with an end that suits a picture: Ctrl-C keeps it."""
+"""Lightning's fit with an end that suits a picture: an interrupt keeps it."""
 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytorch_lightning as pl
 
@@ -18,7 +14,8 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, steps: int) -> bool:
     """Runs `steps` training steps.
 
     Returns:
-        True if Ctrl-C ended them early; the module then holds the state of the last whole step.
+        True if an interrupt ended them early; the module then holds the state of the last whole
+        step.
     """
     try:
         with warnings.catch_warnings():
@@ -31,16 +28,3 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, steps: int) -> bool:
         logger.warning("Interrupted; keeping the picture as it is.")
         return True
     return False
-
-
-@contextmanager
-def interrupt_handler_restored() -> Iterator[None]:
-    """Switches Ctrl-C on again at the end; Lightning switches it off after the first one."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)

@@ -39,6 +39,7 @@ from neural_style.device import (
 from neural_style.fitting import fit
 from neural_style.images import resize, size_of
 from neural_style.inputs import Inputs
+from neural_style.interrupts import interrupts_ignored
 from neural_style.losses import LossTerms, StyleObjective
 from neural_style.module import StyleTransferModule
 from neural_style.record import RunResult
@@ -135,7 +136,7 @@ def optimise(
             if interrupted:
                 break
         seconds = time.monotonic() - began
-        with torch.no_grad(), autocast():
+        with interrupts_ignored(), torch.no_grad(), autocast():
             terms: LossTerms = module(module.image)
     return RunResult(
         image=to_picture(_carried(module.image.detach(), inputs.content, sized.content)),

@@ -13,8 +13,8 @@ from rich.console import Console
 from neural_style.assembly import open_tracking, read_sources
 from neural_style.config import to_yaml
 from neural_style.files import file_sha256
-from neural_style.fitting import interrupt_handler_restored
 from neural_style.images import save_picture
+from neural_style.interrupts import first_interrupt_only, interrupts_ignored
 from neural_style.pyramid import optimise
 from neural_style.record import (
     RunResult,
@@ -39,7 +39,8 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
 
     Returns:
         The picture, its losses and the folder that holds everything. After Ctrl-C it is the picture
-        as far as it got, with `interrupted` set.
+        as far as it got, with `interrupted` set; likewise after SIGTERM if the caller has a handler
+        that raises KeyboardInterrupt.
 
     Raises:
         ImageError: if a picture cannot be read or written, or is too small.
@@ -62,9 +63,10 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
         logger.info("%s", tracking.message)
     exit_code = 1
     try:
-        with interrupt_handler_restored():
+        with first_interrupt_only():
             result = optimise(config, sources.inputs, weights, folder, tracking, console)
-            _save(config, result, weights, hashes, tracking)
+            with interrupts_ignored():
+                _save(config, result, weights, hashes, tracking)
         exit_code = 130 if result.interrupted else 0
         return result
     finally:

@@ -14,6 +14,7 @@ from typing import Any
 
 from neural_style.charts import contact_sheet, save_chart
 from neural_style.images import save_picture
+from neural_style.interrupts import interrupts_ignored
 from neural_style.schema import Config, OptimizerName
 from neural_style.search import Outcome, spaced
 from neural_style.studies import Study, facts_of, open_study, row_label, table_of
@@ -67,7 +68,8 @@ def compare_rates(config: Config) -> SeriesResult:
                 done[name] = (bench, _run(study, bench))
         finally:  # what is known is kept, also after Ctrl-C
             seconds = time.monotonic() - began
-            _save(study, done, seconds)
+            with interrupts_ignored():
+                _save(study, done, seconds)
         return SeriesResult(
             rounds={_title(bench): outcomes for bench, outcomes in done.values()},
             folder=study.folder,

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from neural_style.assembly import Sources, open_tracking, read_sources
-from neural_style.fitting import interrupt_handler_restored
+from neural_style.interrupts import first_interrupt_only
 from neural_style.record import create_run_folder, save_environment
 from neural_style.schema import Config
 from neural_style.search import Outcome
@@ -116,7 +116,7 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
         logger.info("%s", tracking.message)
     exit_code = 1
     try:
-        with interrupt_handler_restored():
+        with first_interrupt_only():
             yield Study(config, sources, folder, tracking)
         exit_code = 0
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from PIL import Image
 from neural_style.charts import contact_sheet, save_chart
 from neural_style.errors import ConfigError
 from neural_style.images import save_picture
+from neural_style.interrupts import interrupts_ignored
 from neural_style.record import save_settings
 from neural_style.schema import Config
 from neural_style.search import Outcome, bracket, choose, next_rates, plan_rounds, spaced
@@ -70,7 +71,8 @@ def tune(config: Config) -> TuneResult:
             outcome = search.run_rounds()
         finally:  # what is known is kept, also after Ctrl-C
             seconds = time.monotonic() - began
-            search.save(outcome, seconds)
+            with interrupts_ignored():
+                search.save(outcome, seconds)
         optimizer = replace(study.config.optimizer, lr=outcome.rate)
         chosen = replace(study.config, optimizer=optimizer)
         save_settings(chosen, study.folder / "config.yaml")

@@ -13,7 +13,7 @@ PACKAGE = "neural_style"
 
 # A file may import from files to its left; those in one group never import each other.
 ORDER = (
-    ("errors", "version", "schema", "files", "network"),
+    ("errors", "version", "schema", "files", "network", "interrupts"),
     ("layers", "search"),
     ("checks", "charts"),
     ("config",),

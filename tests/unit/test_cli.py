@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import platform
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -158,6 +159,18 @@ def test_an_early_interrupt_exits_with_130(
     err = capsys.readouterr().err
     assert err.startswith("Interrupted")
     assert "Traceback" not in err
+
+
+def test_sigterm_exits_with_143_and_its_handler_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(
+        neural_style.run, "stylize", lambda *args, **options: signal.raise_signal(signal.SIGTERM)
+    )
+    assert main(DEFAULT) == 143
+    assert capsys.readouterr().err.startswith("Interrupted")
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 @pytest.mark.parametrize(("interrupted", "status"), [(False, 0), (True, 130)])
