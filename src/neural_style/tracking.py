@@ -87,9 +87,8 @@ class WandbTracking:
         self.logger = WandbLogger(experiment=run)
         self._run = run
         run.define_metric("trainer/global_step")
+        # With a `summary` mode the values nest, {"min": ...}, and sweeps look for plain numbers.
         run.define_metric("*", step_metric="trainer/global_step")
-        for name in ("loss/total", "loss/content", "loss/style"):
-            run.define_metric(name, step_metric="trainer/global_step", summary="min,last")
 
     def log_inputs(self, content: Image.Image, styles: Sequence[Image.Image]) -> None:
         """Logs the content and style pictures, once."""
