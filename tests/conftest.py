@@ -31,6 +31,8 @@ from neural_style.vgg import Vgg19Features
 from neural_style.weights import VARIABLE, load_weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+SWEEPS = sorted((REPOSITORY / "configs" / "sweeps").rglob("*.yaml"))
+PRESETS = sorted(set((REPOSITORY / "configs").rglob("*.yaml")) - set(SWEEPS))  # settings of a run
 TRACKING_VARIABLES = ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "NETRC")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, make_picture
+from conftest import PRESETS, REPOSITORY, make_picture
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -22,7 +22,6 @@ from neural_style.run import stylize
 from neural_style.schema import Config
 
 MakeConfig = Callable[..., Config]
-PRESETS = sorted((REPOSITORY / "configs").rglob("*.yaml"))
 
 
 def pixels(path: Path) -> np.ndarray:

@@ -30,9 +30,10 @@ def write(config: Config, path: Path) -> str:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
 def test_sigterm_keeps_the_picture_and_ends_the_process(
-    make_config: MakeConfig, tmp_path: Path
+    make_config: MakeConfig, slim_file: Path, tmp_path: Path
 ) -> None:
-    config = make_config("schedule.steps=100000", "tracking.mode=offline", "tracking.log_every=1")
+    network = ("encoder.name=vgg19_slim", f"encoder.weights={slim_file}")
+    config = make_config("schedule.steps=100000", "tracking.mode=offline", *network)
     process = subprocess.Popen(
         [
             sys.executable,

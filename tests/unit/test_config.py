@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import PRESETS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -81,7 +82,7 @@ def test_the_default_file_shows_every_setting_and_no_other() -> None:
     assert keys(shown) == keys(dataclasses.asdict(Config()))
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
 def test_every_shipped_file_loads_and_states_something(path: Path) -> None:
     assert load_config(path).optimizer.lr is not None
     assert yaml.safe_load(path.read_text(encoding="utf-8"))
