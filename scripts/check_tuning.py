@@ -30,12 +30,9 @@ from neural_style.errors import ConfigError, DivergedError
 from neural_style.record import save_environment
 from neural_style.run import stylize
 from neural_style.schema import Config
-from neural_style.search import Outcome, spaced
+from neural_style.search import spaced
 from neural_style.tuning import tune
 from neural_style.workbench import Workbench, open_workbench
-
-# Rates run together: as many as fit into the processor's cache are fastest.
-BATCH = 5
 
 
 def main() -> None:
@@ -108,8 +105,8 @@ def checked(config: Config, sources: Sources, count: int) -> dict[str, Any]:
     full = replace(config, tune=replace(config.tune, size=config.image.size))
     bench = open_workbench(full, sources)
     rates = spaced(*bench.rates_by_length(), count)
-    grid = run_all(bench, rates, config.schedule.steps)
-    (own,) = run_all(bench, [rate], config.schedule.steps)
+    grid, _ = bench.try_rates(rates, config.schedule.steps)
+    (own,), _ = bench.try_rates([rate], config.schedule.steps)
     usable = [one for one in grid if one.is_usable]
     best = min(usable, key=lambda one: one.losses[-1])
     return {
@@ -131,14 +128,6 @@ def checked(config: Config, sources: Sources, count: int) -> dict[str, Any]:
         ],
         "warned": {f"{factor:g}": warnings_at(config, rate * factor) for factor in (0.01, 1, 100)},
     }
-
-
-def run_all(bench: Workbench, rates: list[float], steps: int) -> list[Outcome]:
-    """Trials in batches."""
-    found: list[Outcome] = []
-    for first in range(0, len(rates), BATCH):
-        found += bench.try_rates(rates[first : first + BATCH], steps)[0]
-    return found
 
 
 def warnings_at(config: Config, rate: float) -> list[str]:

@@ -88,12 +88,17 @@ def _below(
 
 
 def _finish(axes: Axes, label: str, ceiling: float, rounds: Sequence[Sequence[Outcome]]) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     least = min(
         (loss for outcomes in rounds for one in outcomes for loss in one.losses if loss > 0),
         default=ceiling,
     )
     axes.set_yscale("log")
     axes.set_ylim(0.9 * least, ceiling)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(label)
     axes.grid(color="0.92")
     axes.spines[["top", "right"]].set_visible(False)

@@ -23,7 +23,7 @@ from neural_style.config import load_config, to_preset, to_yaml
 from neural_style.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
 from neural_style.files import write_text
 from neural_style.interrupts import sigterm_as_interrupt
-from neural_style.search import Outcome
+from neural_style.search import Outcome, grey_levels
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,8 @@ def tune_main(
         # Whatever rate is set is not used; gradient descent has none by default.
         config = load_config(config_path, overrides, values={**(values or {}), "optimizer.lr": 1.0})
         if write is not None:
+            if study:
+                raise ConfigError("--write: a study compares rates and chooses none.")
             _require_new_yaml(Path(write))
         # PyTorch takes seconds; errors need not wait.
         from neural_style.series import compare_rates
@@ -203,13 +205,13 @@ def _print_tables(rounds: Mapping[str, Sequence[Outcome]], chosen: Outcome | Non
     console = Console(soft_wrap=True, highlight=False)
     for title, outcomes in rounds.items():
         table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-        for name in ("rate", "levels a step", "loss", "on the clamp", ""):
+        for name in ("rate", "first step, levels", "loss", "on the clamp", ""):
             table.add_column(name, justify="right" if name else "left")
         least = min(outcome.loss for outcome in outcomes)
         for outcome in outcomes:
             table.add_row(
                 f"{outcome.rate:.3g}",
-                f"{outcome.moved[0]:.2g}",
+                grey_levels(outcome.moved[0]),
                 f"{outcome.loss:.4g}",
                 f"{outcome.clamped:.1%}",
                 _remark(outcome, least, outcome is chosen),

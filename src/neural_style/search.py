@@ -150,6 +150,11 @@ def choose(outcomes: Sequence[Outcome]) -> Outcome:
     return min((one for one in usable if one.loss <= least * (1 + TIE)), key=lambda one: one.rate)
 
 
+def grey_levels(moved: float) -> str:
+    """A number of 8-bit grey levels for people: two digits, whole from 10 on."""
+    return f"{moved:.0f}" if moved >= 10 else f"{moved:.2g}"
+
+
 def _nothing_usable(outcomes: Sequence[Outcome]) -> DivergedError:
     rates = [one.rate for one in outcomes]
     return DivergedError(

@@ -16,7 +16,7 @@ from neural_style.assembly import Sources, open_tracking, read_sources
 from neural_style.interrupts import first_interrupt_only
 from neural_style.record import create_run_folder, save_environment
 from neural_style.schema import Config
-from neural_style.search import Outcome
+from neural_style.search import Outcome, grey_levels
 from neural_style.tracking import WandbTracking
 
 logger = logging.getLogger(__name__)
@@ -159,4 +159,4 @@ def table_of(rounds: Mapping[str, Sequence[Outcome]]) -> tuple[list[str], list[l
 
 def row_label(outcome: Outcome) -> str:
     """What a contact sheet says of a rate: the rate, and how far its first step moves a pixel."""
-    return f"{outcome.rate:.3g}\n{outcome.moved[0]:.2g} levels"
+    return f"{outcome.rate:.3g}\n{grey_levels(outcome.moved[0])} levels"

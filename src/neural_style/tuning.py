@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -99,9 +100,9 @@ class _Search:
 
     def find_range(self) -> None:
         """The range test; ends that the settings give stay as they are."""
-        tune = self._study.config.tune
+        given = self._study.config.tune
         lowest, highest = self._bench.rates_by_length()
-        ends = (tune.lowest or lowest, tune.highest or highest)
+        ends = (given.lowest or lowest, given.highest or highest)
         if not ends[0] < ends[1]:
             raise ConfigError(
                 f"tune: no rates between {ends[0]:g} and {ends[1]:g}; "
@@ -111,17 +112,22 @@ class _Search:
         losses = self._bench.range_test(rates)
         self._range_test = (rates, losses)
         low, high = bracket(rates, losses)
-        self._ends = (tune.lowest or low, tune.highest or high)
+        self._ends = (given.lowest or low, given.highest or high)
         logger.info(
-            "Range test from %.3g to %.3g: the loss falls from %.3g on, and is above its start "
-            "after %.3g.",
+            "Range test from %.3g to %.3g: the loss falls from %.3g on and is up again by %.3g.",
             *(*ends, low, high),
         )
 
     def run_rounds(self) -> Outcome:
         """All rounds; the outcome of the rate chosen, in the last of them."""
-        tune, schedule = self._study.config.tune, self._study.config.schedule
-        plan = plan_rounds(tune.candidates, min(tune.steps, schedule.steps), tune.rounds)
+        given, steps = self._study.config.tune, self._study.config.schedule.steps
+        plan = plan_rounds(given.candidates, min(given.steps, steps), given.rounds)
+        if steps > given.steps:
+            logger.info(
+                "Rates are compared over %d steps, a run has %d: the longer, the lower the best "
+                "rate; tune.steps changes that.",
+                *(given.steps, steps),
+            )
         rates = spaced(*self._ends, plan[0].rates)
         for number, (one, after) in enumerate(zip(plan, [*plan[1:], None], strict=True), 1):
             began = time.monotonic()
@@ -139,7 +145,14 @@ class _Search:
             if after:
                 is_last = after is plan[-1]
                 rates = next_rates(outcomes, after.rates, refine=not is_last)
-        return choose(self.rounds[-1])
+        outcome = choose(self.rounds[-1])
+        for name, end in zip(("lowest", "highest"), self._ends, strict=True):
+            if math.isclose(outcome.rate, end, rel_tol=0.01):
+                logger.warning(
+                    "The rate found, %.3g, is the %s one tried; tune.%s can widen the search.",
+                    *(outcome.rate, name, name),
+                )
+        return outcome
 
     def save(self, outcome: Outcome | None, seconds: float) -> None:
         """Writes what there is so far and hands it to W&B.
