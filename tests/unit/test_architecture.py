@@ -13,7 +13,7 @@ PACKAGE = "neural_style"
 
 # A file may import from files to its left; those in one group never import each other.
 ORDER = (
-    ("errors", "version", "schema", "files", "network", "interrupts"),
+    ("errors", "version", "schema", "files", "network", "interrupts", "rates"),
     ("layers", "search"),
     ("checks", "charts"),
     ("config",),
