@@ -33,9 +33,9 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
 
 
-def clamped_share(images: Tensor) -> float:
-    """The share of values that are exactly 0 or 1, the ends of their range."""
-    return float(((images == 0) | (images == 1)).float().mean())
+def clamped_share(image: Tensor) -> float:
+    """The share, in [0, 1], of an image's values that are exactly 0 or 1; waits for the device."""
+    return float(((image == 0) | (image == 1)).float().mean())
 
 
 def start_image(

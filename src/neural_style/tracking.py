@@ -29,6 +29,12 @@ logger = logging.getLogger(__name__)
 
 INIT_TIMEOUT_S = 20.0
 
+_ALERTS = {
+    "rate/too_low": "Learning rate too low",
+    "rate/too_high": "Learning rate too high",
+    "diverged": "Run diverged",
+}
+
 
 class CsvLogger(Logger):
     """Logged numbers as a table, one row per logged step, rewritten whole at each save."""
@@ -136,6 +142,16 @@ class WandbTracking:
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Writes summary values."""
         self._run.summary.update(dict(summary))
+
+    def log_warning(self, key: str, message: str) -> None:
+        """Sends an alert, and writes the message to the summary.
+
+        Args:
+            key: of the summary, such as `rate/too_low`.
+            message: one sentence.
+        """
+        self._run.alert(title=_ALERTS.get(key, key), text=message, level="WARN")
+        self._run.summary[key] = message
 
     def log_result(self, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Writes summary values, and the result's files as an artifact of type `result`."""

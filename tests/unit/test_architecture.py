@@ -31,7 +31,7 @@ ORDER = (
     ("inputs", "losses", "slim", "slimming"),
     ("encoders", "distilling", "scoring"),
     ("module", "fitting", "trials"),
-    ("callbacks", "tracking", "record", "compiling"),
+    ("callbacks", "watching", "tracking", "record", "compiling"),
     ("assembly",),
     ("pyramid", "workbench", "studies"),
     ("run", "tuning", "series"),

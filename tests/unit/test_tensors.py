@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from neural_style.errors import ConfigError
-from neural_style.tensors import start_image, to_picture, to_tensor
+from neural_style.tensors import clamped_share, start_image, to_picture, to_tensor
 
 MODES = ("content", "style", "file", "noise", "blend", "multiply")
 
@@ -181,3 +181,9 @@ def test_an_unknown_mode_is_answered_with_the_closest_one() -> None:
 def test_mode_file_needs_a_picture() -> None:
     with pytest.raises(ValueError, match="'file'"):
         start("file", picture=None)
+
+
+def test_the_clamped_share_counts_what_is_exactly_black_or_white() -> None:
+    values = torch.tensor([0.0, 1.0, 1e-6, 1 - 1e-6, 0.5, 1.0]).reshape(1, 3, 1, 2)
+    assert clamped_share(values) == 0.5
+    assert clamped_share(torch.full((1, 3, 2, 2), 0.5)) == 0

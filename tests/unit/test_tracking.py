@@ -258,9 +258,14 @@ class FakeRun:
         self.dir = str(directory / "wandb" / f"{mode}-run-x" / "files")
         self.url = "http://127.0.0.1/some-team/some-project/runs/x"
         self.metrics: list[tuple[str, dict[str, Any]]] = []
+        self.alerts: list[dict[str, str]] = []
+        self.summary: dict[str, Any] = {}
 
     def define_metric(self, name: str, **options: Any) -> None:
         self.metrics.append((name, options))
+
+    def alert(self, **words: str) -> None:
+        self.alerts.append(words)
 
 
 class FakeInit:
@@ -428,3 +433,24 @@ def test_a_whole_run_without_a_key_is_kept_for_a_later_sync(tmp_path: Path) -> N
     import wandb
 
     assert wandb.run is None, "or the next run would inherit this one"
+
+
+@pytest.mark.parametrize(
+    ("key", "title"),
+    [
+        ("rate/too_low", "Learning rate too low"),
+        ("rate/too_high", "Learning rate too high"),
+        ("diverged", "Run diverged"),
+    ],
+)
+def test_a_warning_is_an_alert_and_stays_in_the_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, title: str
+) -> None:
+    patched_init(monkeypatch)
+    run = open_in(tmp_path, "offline")
+    assert run is not None
+    run.log_warning(key, "some sentence")
+    fake = run.logger.experiment
+    assert isinstance(fake, FakeRun)
+    assert fake.alerts == [{"title": title, "text": "some sentence", "level": "WARN"}]
+    assert fake.summary == {key: "some sentence"}
