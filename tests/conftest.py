@@ -230,12 +230,12 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     import neural_style.pyramid
 
     def arrange(step: int) -> None:
-        class CtrlC(neural_style.pyramid.FiniteLoss):
+        class CtrlC(neural_style.pyramid.StopWhenDiverged):
             def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
                 if trainer.global_step == step:
                     raise KeyboardInterrupt
 
-        monkeypatch.setattr(neural_style.pyramid, "FiniteLoss", CtrlC)
+        monkeypatch.setattr(neural_style.pyramid, "StopWhenDiverged", CtrlC)
 
     return arrange
 

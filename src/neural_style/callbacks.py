@@ -14,7 +14,6 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from neural_style.errors import DivergedError
 from neural_style.images import save_picture
 from neural_style.module import StyleTransferModule
 from neural_style.tensors import to_picture
@@ -58,41 +57,22 @@ class Snapshots(pl.Callback):
         assert isinstance(pl_module, StyleTransferModule)
         step = pl_module.completed
         if self.is_chosen(step):
-            try:
-                picture = to_picture(pl_module.image)
-            except ValueError as error:
-                raise _diverged(
-                    trainer, pl_module.completed, "picture holds values that are not finite"
-                ) from error
+            picture = to_picture(pl_module.image)
             save_picture(picture, self._folder / f"step_{step:05d}.png")
             if self._publish:
                 self._publish(step, picture)
 
 
-class FiniteLoss(pl.Callback):
-    """Stops a run whose loss is no number any more; looks at logged steps only."""
+class StopWhenDiverged(pl.Callback):
+    """Ends the fit of a module that met an infinity or NaN; asks it at logged steps only."""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
     ) -> None:
-        """Checks the loss of this step.
-
-        Raises:
-            DivergedError: if it is infinite or not a number.
-        """
+        """Lets Lightning end as after a last step, so that every logger writes what it has."""
         assert isinstance(pl_module, StyleTransferModule)
-        if not pl_module.is_logged(pl_module.completed):
-            return
-        loss = float(trainer.callback_metrics["loss/total"])
-        if not math.isfinite(loss):
-            raise _diverged(trainer, pl_module.completed, f"loss became {loss}")
-
-
-def _diverged(trainer: pl.Trainer, step: int, what: str) -> DivergedError:
-    rate = trainer.optimizers[0].param_groups[0]["lr"]
-    return DivergedError(
-        f"The {what} by step {step} at optimizer.lr={rate:g}; try optimizer.lr={rate / 10:g}."
-    )
+        if pl_module.is_logged(pl_module.completed) and pl_module.divergence():
+            trainer.should_stop = True
 
 
 class ShowProgress(pl.Callback):

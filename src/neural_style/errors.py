@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -30,7 +31,11 @@ class WeightsUnavailableError(WeightsError):
 
 
 class DivergedError(RuntimeError):
-    """The optimisation left the finite numbers."""
+    """The optimisation left the finite numbers; `folder` holds the last good picture, if known."""
+
+    def __init__(self, message: str, *, folder: Path | None = None) -> None:
+        self.folder = folder
+        super().__init__(message)
 
 
 class TrackingError(RuntimeError):

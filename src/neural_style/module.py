@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
@@ -16,6 +17,21 @@ from neural_style.vgg import Vgg19Features
 Measure = Callable[[StyleObjective, Vgg19Features, Tensor], LossTerms]
 
 _NEVER = 2**62  # for Trainer.log_every_n_steps
+_FAULTS = ("", "loss", "gradient", "picture")
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a run left the finite numbers."""
+
+    step: int
+    """The first step that met an infinity or NaN; steps count from 1."""
+    what: str
+    """`loss` or `gradient` of the picture before that step, or the `picture` that it made."""
+    rate: float
+    """Learning rate of that step."""
+    last_good: int
+    """The step that made the picture that was kept; 0 for the start."""
 
 
 class StyleTransferModule(pl.LightningModule):
@@ -62,6 +78,11 @@ class StyleTransferModule(pl.LightningModule):
         self._log_every = log_every
         self._loss_scale = loss_scale
         self._is_trial = False
+        # Both stay on the device: what is not finite is put right without asking for it.
+        self._good: Tensor  # the last picture of finite loss and gradient
+        self._fault: Tensor  # first faulty step, place in _FAULTS, rate; zeros while all is well
+        self.register_buffer("_good", image.detach().clone(), persistent=False)
+        self.register_buffer("_fault", torch.zeros(3), persistent=False)
 
     def forward(self, image: Tensor) -> LossTerms:
         """The losses of any (B, 3, H, W) images."""
@@ -119,21 +140,30 @@ class StyleTransferModule(pl.LightningModule):
         optimizer: Any,
         optimizer_closure: Callable[[], Any] | None = None,
     ) -> None:
-        """One step, then the projection to [0, 1]; measures how far the picture moved."""
+        """One step, then the projection to [0, 1]; measures how far the picture moved.
+
+        Once a loss, a gradient or a picture is not finite, the picture stays the last good one.
+        """
         assert optimizer_closure is not None
         step = self.completed + 1
         before = self.image.detach().clone()
+        finite: list[Tensor] = []
 
         def counted() -> Any:
             self.evaluations += 1
             result = optimizer_closure()
+            if not self._is_trial:
+                assert self.image.grad is not None
+                finite.extend(torch.isfinite(x).all() for x in (result, self.image.grad))
             self._is_trial = True  # further calls in this step try points of a line search
             return result
 
         self._is_trial = False
         try:
             super().optimizer_step(epoch, batch_idx, optimizer, counted)
+            rate = float(optimizer.param_groups[0]["lr"])
             with torch.no_grad():
+                self._keep_finite(step, rate, before, *finite)
                 self.image.clamp_(0, 1)
         except BaseException:
             with torch.no_grad():
@@ -143,7 +173,42 @@ class StyleTransferModule(pl.LightningModule):
             moved = (self.image.detach() - before).abs().mean() * 255
             values: dict[str, Any] = {
                 "update/mean_abs": moved,
-                "optimizer/lr": float(optimizer.param_groups[0]["lr"]),
+                "optimizer/lr": rate,
                 "optimizer/evaluations": float(self.evaluations),
             }
             self.log_dict(values, batch_size=1)
+
+    def _keep_finite(
+        self, step: int, rate: float, before: Tensor, loss: Tensor, gradient: Tensor
+    ) -> None:
+        """Puts the last good picture back from the first fault on, and notes that fault.
+
+        Args:
+            step: this one.
+            rate: of this step.
+            before: (1, 3, H, W), the picture before it.
+            loss: whether that picture's loss is finite; like `gradient` a boolean of no dimension.
+            gradient: whether that picture's gradient is. Trial points of a line search do not
+                count: the search may turn back from them.
+
+        Only tensors decide here, for reading one would make every step wait for the device. The
+        picture is judged before the clamp, which would make an infinite value black or white.
+        """
+        whole = self._fault[0] == 0
+        sound = loss & gradient & whole
+        self._good.copy_(torch.where(sound, before, self._good))
+        picture = torch.isfinite(self.image).all()
+        self.image.copy_(torch.where(sound & picture, self.image, self._good))
+        first = whole & ~(sound & picture)
+        kind = 1 + loss.float() + sound.float()
+        fault = torch.stack([torch.full_like(kind, step), kind, torch.full_like(kind, rate)])
+        self._fault.copy_(torch.where(first, fault, self._fault))
+
+    def divergence(self) -> Divergence | None:
+        """The first fault of these steps, if there was one; waits for the device."""
+        step, kind, rate = self._fault.tolist()
+        if not step:
+            return None
+        what = _FAULTS[int(kind)]
+        made = int(step) - (1 if what == "picture" else 2)  # a step's loss is of the one before
+        return Divergence(int(step), what, rate, last_good=max(self._first_step, made))

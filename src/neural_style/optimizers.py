@@ -34,13 +34,28 @@ class Lbfgs(torch.optim.LBFGS):
         )
 
     def step(self, closure: Callable[[], float]) -> Any:  # type: ignore[override]
-        """One iteration: a direction and a step along it."""
+        """One iteration: a direction and a step along it.
+
+        The picture becomes NaN if a line search finds no step because losses are NaN.
+        """
+        losses: list[Any] = []
+
+        def kept() -> Any:
+            losses.append(closure())
+            return losses[-1]
+
         group = self.param_groups[0]
         parameter, lr = group["params"][0], group["lr"]
         if not self.state[parameter]:
             group["lr"] = FIRST_STEP * parameter.numel()
         try:
-            return super().step(closure)  # type: ignore[no-untyped-call]
+            return super().step(kept)  # type: ignore[no-untyped-call]
+        except IndexError:  # of PyTorch's line search, which compares losses and keeps none of them
+            if all(math.isfinite(loss) for loss in losses):
+                raise
+            with torch.no_grad():
+                parameter.fill_(math.nan)
+            return losses[0]
         finally:
             group["lr"] = lr
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import time
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from neural_style.assembly import (
     build_trainer,
     choose_precision,
 )
-from neural_style.callbacks import FiniteLoss, ShowProgress, Snapshots
+from neural_style.callbacks import ShowProgress, Snapshots, StopWhenDiverged
 from neural_style.compiling import compiled_measure, is_compiling_wanted
 from neural_style.device import (
     choose_device,
@@ -41,13 +42,15 @@ from neural_style.images import resize, size_of
 from neural_style.inputs import Inputs
 from neural_style.interrupts import interrupts_ignored
 from neural_style.losses import LossTerms, StyleObjective
-from neural_style.module import StyleTransferModule
+from neural_style.module import Divergence, StyleTransferModule
+from neural_style.rates import Finding
 from neural_style.record import RunResult
 from neural_style.scales import Scale, plan_scales
 from neural_style.schema import Config
-from neural_style.tensors import to_picture, to_tensor
+from neural_style.tensors import clamped_share, to_picture, to_tensor
 from neural_style.tracking import CsvLogger, WandbTracking
 from neural_style.vgg import Vgg19Features
+from neural_style.watching import RateWatch
 from neural_style.weights import VggWeights
 
 logger = logging.getLogger(__name__)
@@ -71,8 +74,11 @@ def optimise(
         tracking: the W&B run, if there is one.
         console: a terminal to draw a progress bar on.
 
+    Returns:
+        The picture as far as it got, with `interrupted` or `diverged` set if it did not get there.
+
     Raises:
-        DivergedError: if the loss stops being a number.
+        ImageError: if a snapshot cannot be written.
     """
     steps = config.schedule.steps
     late = [step for step in config.snapshots.steps if step > steps]
@@ -84,8 +90,10 @@ def optimise(
     encoder = build_encoder(config, weights, device, precision)
     loggers = [CsvLogger(folder / "metrics.csv"), *([tracking.logger] if tracking else [])]
     progress = ShowProgress(steps, console=console)
+    sized = inputs.at(config.image.size, style_scale=config.style.scale)
+    watch = _watch_rate(config, sized, folder, tracking)
     callbacks: list[pl.Callback] = [
-        FiniteLoss(),
+        StopWhenDiverged(),
         Snapshots(
             folder / "snapshots",
             steps=config.snapshots.steps,
@@ -94,6 +102,7 @@ def optimise(
             publish=tracking.log_snapshot if tracking else None,
         ),
         progress,
+        watch,
     ]
     plan = plan_scales(
         config.image.size,
@@ -102,12 +111,12 @@ def optimise(
         shares=config.schedule.shares,
         smallest=inputs.smallest_edge(encoder.minimum_edge, style_scale=config.style.scale),
     )
-    sized = inputs.at(config.image.size, style_scale=config.style.scale)
     if tracking:
         tracking.log_inputs(sized.content, sized.styles)
     began = time.monotonic()
     image: Tensor | None = None
     evaluations, interrupted, step_seconds, compiled = 0, False, 0.0, False
+    divergence: Divergence | None = None
     with exact_cudnn(precision), contextlib.closing(progress):
         for scale in plan:
             trainer = build_trainer(config, precision, scale.steps, loggers, callbacks)
@@ -133,7 +142,8 @@ def optimise(
             compiled = compiled or module.measure is not StyleObjective.measure
             module.to(device)  # Lightning moves it to the CPU at the end
             image, evaluations = module.image.detach(), module.evaluations
-            if interrupted:
+            divergence = module.divergence()
+            if interrupted or divergence:
                 break
         seconds = time.monotonic() - began
         with interrupts_ignored(), torch.no_grad(), autocast():
@@ -148,7 +158,7 @@ def optimise(
             **{f"style/{name}": value.item() for name, value in terms.style_layers.items()},
             **({} if terms.tv is None else {"tv": terms.tv.item()}),
         },
-        steps=module.completed,
+        steps=divergence.last_good if divergence else module.completed,
         evaluations=evaluations,
         seconds=seconds,
         step_seconds=step_seconds,
@@ -157,6 +167,35 @@ def optimise(
         precision=precision,
         compiled=compiled,
         peak_memory_bytes=peak_memory_bytes(device),
+        diverged=_in_words(divergence, config) if divergence else None,
+        warnings=tuple(watch.findings),
+    )
+
+
+def _watch_rate(
+    config: Config, sized: Inputs, folder: Path, tracking: WandbTracking | None
+) -> RateWatch:
+    assert config.optimizer.lr is not None  # load_config fills it in
+
+    def publish(finding: Finding) -> None:
+        if tracking:
+            tracking.log_warning(f"rate/{finding.kind}", finding.message)
+
+    return RateWatch(
+        rate=config.optimizer.lr,
+        last_step=config.schedule.steps,
+        usual_clamped=max(clamped_share(to_tensor(x)) for x in (sized.content, *sized.styles)),
+        command=f"python scripts/tune_lr.py --config {shlex.quote(str(folder / 'config.yaml'))}",
+        publish=publish,
+    )
+
+
+def _in_words(divergence: Divergence, config: Config) -> str:
+    assert config.optimizer.lr is not None
+    return (
+        f"The {divergence.what} became infinite or not a number at step {divergence.step}, where "
+        f"the learning rate was {divergence.rate:.3g}; try optimizer.lr="
+        f"{config.optimizer.lr / 10:.2g}."
     )
 
 

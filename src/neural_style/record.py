@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
@@ -20,6 +21,7 @@ from PIL import Image
 
 from neural_style.config import to_yaml
 from neural_style.files import write_text
+from neural_style.rates import Finding
 from neural_style.schema import Config
 from neural_style.version import __version__
 
@@ -46,7 +48,7 @@ class RunResult:
     losses: dict[str, float]
     """Of the result: `total`, `content`, `style` and `style/<layer>`; at the size reached."""
     steps: int
-    """Steps done."""
+    """Steps done; after a divergence those that made the result."""
     evaluations: int
     """Forward and backward passes done; more than steps if a line search was used."""
     seconds: float
@@ -62,6 +64,10 @@ class RunResult:
     """Whether steps were compiled by torch.compile."""
     peak_memory_bytes: int | None
     """The most memory held: on the GPU if one was used, else by the process."""
+    diverged: str | None
+    """What went wrong where, if the run left the finite numbers; `image` is the last good one."""
+    warnings: tuple[Finding, ...]
+    """What was found about the learning rate."""
 
 
 def create_run_folder(
@@ -127,7 +133,10 @@ def save_settings(config: Config, path: Path) -> None:
 
 
 def save_environment(path: Path, facts: Mapping[str, Any]) -> None:
-    """Writes `facts` beside what is true of this machine and installation, as JSON."""
+    """Writes `facts` beside what is true of this machine and installation, as JSON.
+
+    JSON knows no infinity and no NaN; null stands for them.
+    """
     environment = {
         "versions": versions(),
         "python": sys.version.split()[0],
@@ -138,7 +147,15 @@ def save_environment(path: Path, facts: Mapping[str, Any]) -> None:
         "command": sys.argv,
         **facts,
     }
-    write_text(path, json.dumps(environment, indent=2) + "\n")
+    write_text(path, json.dumps(_with_nulls(environment), indent=2, allow_nan=False) + "\n")
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(one) for key, one in value.items()}
+    return [_with_nulls(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def versions() -> dict[str, str]:

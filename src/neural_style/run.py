@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
+import math
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 
 from neural_style.assembly import open_tracking, read_sources
 from neural_style.config import to_yaml
+from neural_style.errors import DivergedError
 from neural_style.files import file_sha256
 from neural_style.images import save_picture
 from neural_style.interrupts import first_interrupt_only, interrupts_ignored
@@ -46,7 +48,8 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
         ImageError: if a picture cannot be read or written, or is too small.
         ConfigError: if the accelerator asked for is not there.
         WeightsError: if the encoder's weights cannot be had.
-        DivergedError: if the loss stops being a number.
+        DivergedError: if the run left the finite numbers; all that a run leaves is there, with the
+            last good picture.
         TrackingError: if `tracking.mode` is `online` and W&B cannot be reached.
     """
     sources = read_sources(config)
@@ -55,7 +58,8 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
     names += [config.init.file] if config.init.mode == "file" and config.init.file else []
     hashes = {name: file_sha256(name) for name in names}
     # What is recorded is what was used.
-    config = replace(config, encoder=replace(config.encoder, name=weights.name))
+    encoder = dataclasses.replace(config.encoder, name=weights.name)
+    config = dataclasses.replace(config, encoder=encoder)
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
     save_settings(config, folder / "config.yaml")
     tracking = open_tracking(config, folder, weights)
@@ -67,6 +71,12 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
             result = optimise(config, sources.inputs, weights, folder, tracking, console)
             with interrupts_ignored():
                 _save(config, result, weights, hashes, tracking)
+        if result.diverged:
+            raise DivergedError(
+                f"{result.diverged} The last good picture, of step {result.steps}: "
+                f"{folder / 'result.png'}",
+                folder=folder,
+            )
         exit_code = 130 if result.interrupted else 0
         return result
     finally:
@@ -100,6 +110,8 @@ def _save(
         "seconds": round(result.seconds, 3),
         "step_seconds": round(result.step_seconds, 3),
         "interrupted": result.interrupted,
+        "diverged": result.diverged,
+        "warnings": [dataclasses.asdict(finding) for finding in result.warnings],
         "losses": result.losses,
     }
     save_environment(
@@ -121,9 +133,12 @@ def _save(
         },
     )
     if tracking:
+        if result.diverged:
+            tracking.log_warning("diverged", result.diverged)
+        losses = {name: value for name, value in result.losses.items() if math.isfinite(value)}
         tracking.log_result(
             {
-                **{f"final/{name}": value for name, value in result.losses.items()},
+                **{f"final/{name}": value for name, value in losses.items()},
                 **{name: facts[name] for name in ("evaluations", "seconds", "interrupted")},
             },
             [picture, result.folder / "config.yaml"],

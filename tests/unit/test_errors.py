@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from neural_style.errors import (
@@ -22,6 +24,12 @@ def test_faults_of_the_input_are_value_errors(error: type[Exception]) -> None:
 def test_faults_of_the_run_are_no_value_errors(error: type[Exception]) -> None:
     assert issubclass(error, RuntimeError)
     assert not issubclass(error, ValueError)
+
+
+def test_a_divergence_may_name_the_folder_of_the_last_good_picture() -> None:
+    assert DivergedError("the loss is nan").folder is None
+    error = DivergedError("the loss is nan", folder=Path("runs/a"))
+    assert (str(error), error.folder) == ("the loss is nan", Path("runs/a"))
 
 
 def test_config_error_takes_a_single_problem_as_a_string() -> None:

@@ -13,7 +13,7 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor
 
 from neural_style.losses import StyleObjective
-from neural_style.module import StyleTransferModule
+from neural_style.module import Divergence, StyleTransferModule
 from neural_style.optimizers import build_optimizer, loss_scale
 from neural_style.schema import OptimizerConfig
 from neural_style.vgg import Vgg19Features
@@ -388,3 +388,107 @@ def test_a_batch_of_images_can_be_measured(make_module: MakeModule) -> None:
     with torch.no_grad():
         together = module(images).total
     assert together.tolist() == pytest.approx([total_loss(module, one[None]) for one in images])
+
+
+def broken(module: StyleTransferModule, what: str, step: int, value: float) -> StyleTransferModule:
+    """The same module, whose loss, gradient or picture gets one bad value in one step."""
+    measure, build = module.measure, module._build_optimizer
+
+    def now() -> bool:
+        return module.completed + 1 == step
+
+    def spoilt(objective: Any, encoder: Any, image: Tensor) -> Any:
+        terms = measure(objective, encoder, image)
+        return dataclasses.replace(terms, total=terms.total + value) if now() else terms
+
+    def hook(gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        gradient[0, 1, 2, 3] = value if now() else gradient[0, 1, 2, 3]
+        return gradient
+
+    def spoiling(parameter: torch.nn.Parameter) -> Any:
+        optimizer = build(parameter)
+        assert isinstance(optimizer, torch.optim.Optimizer)
+
+        def spoil(*_: Any) -> None:
+            if now():
+                parameter.data[0, 1, 2, 3] = value
+
+        optimizer.register_step_post_hook(spoil)
+        return optimizer
+
+    if what == "loss":
+        module.measure = spoilt
+    elif what == "gradient":
+        module.image.register_hook(hook)
+    else:
+        module._build_optimizer = spoiling
+    return module
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "value"),
+    [
+        *((*way, torch.nan) for way in WAYS.values()),
+        ("sgd", {}, torch.inf),
+        ("sgd", {}, -torch.inf),
+    ],
+)
+@pytest.mark.parametrize(
+    ("what", "last_good"), [("loss", 1), ("gradient", 1), ("picture", 2)], ids=lambda x: str(x)
+)
+def test_the_last_good_picture_is_kept_from_the_first_fault_on(
+    make_module: MakeModule, name: str, options: Any, what: str, last_good: int, value: float
+) -> None:
+    module = broken(make_module(name, steps=5, size=(16, 16), **options), what, 3, value)
+    run = fit(module, 5)
+    assert module.divergence() == Divergence(
+        step=3, what=what, rate=pytest.approx(RATES[name]), last_good=last_good
+    )
+    good = run.images[last_good]
+    assert torch.isfinite(good).all()
+    assert not torch.equal(good, run.images[last_good - 1])
+    assert all(torch.equal(image, good) for image in [*run.images[3:], module.image])
+
+
+def test_a_fault_in_the_first_step_leaves_the_start(make_module: MakeModule) -> None:
+    start = picture(32, 32, seed=5)
+    module = broken(make_module(start=start), "loss", 1, torch.nan)
+    fit(module, 4)
+    assert torch.equal(module.image, start)
+    assert module.divergence() == Divergence(1, "loss", pytest.approx(RATES["adam"]), last_good=0)
+
+
+def test_a_trial_point_without_a_finite_loss_is_no_fault(make_module: MakeModule) -> None:
+    class Tries(torch.optim.SGD):
+        """Evaluates a hopeless point, and then takes a step from where it was."""
+
+        def step(self, closure: Any = None) -> Any:
+            loss = closure()
+            (image,) = self.param_groups[0]["params"]
+            here, gradient = image.data.clone(), image.grad.clone()
+            image.data.fill_(torch.nan)
+            assert not torch.isfinite(closure())
+            image.data.copy_(here)
+            image.grad.copy_(gradient)
+            super().step()
+            return loss
+
+    module = make_module("sgd")
+    module._build_optimizer = lambda image: Tries([image], lr=1.0)
+    run = fit(module, 3)
+    assert module.divergence() is None
+    assert not torch.equal(run.images[-1], run.images[-2])
+
+
+def test_a_fault_at_a_later_size_never_counts_the_steps_of_an_earlier_one(
+    make_module: MakeModule,
+) -> None:
+    module = make_module()
+    module._first_step = 7
+    fit(broken(module, "loss", 8, torch.inf), 3)
+    assert module.divergence() == Divergence(8, "loss", pytest.approx(RATES["adam"]), last_good=7)
+
+
+def test_what_guards_the_picture_is_no_part_of_its_state(make_module: MakeModule) -> None:
+    assert not [key for key in make_module().state_dict() if "good" in key or "fault" in key]

@@ -281,3 +281,23 @@ def test_scale_free_optimizers_learn_whatever_the_unit(
     for _ in range(20):
         optimizer.step(closure_of(optimizer, image, lambda x: scale * factor * quadratic(x)))
     assert quadratic(image).item() < rate * before
+
+
+@pytest.mark.parametrize(("loss", "raises"), [(math.nan, False), (1.0, True)])
+def test_a_line_search_that_breaks_down_over_nan_leaves_nan(
+    monkeypatch: pytest.MonkeyPatch, loss: float, raises: bool
+) -> None:
+    def breaks_down(self: object, closure: Callable[[], Tensor]) -> None:
+        closure()
+        raise IndexError("list index out of range")
+
+    image = start()
+    optimizer = build("lbfgs", image, line_search="strong_wolfe")
+    monkeypatch.setattr(torch.optim.LBFGS, "step", breaks_down)
+    if raises:
+        with pytest.raises(IndexError):
+            optimizer.step(lambda: torch.tensor(loss))
+    else:
+        optimizer.step(lambda: torch.tensor(loss))
+    assert bool(image.isnan().all()) is not raises
+    assert optimizer.param_groups[0]["lr"] == RATES["lbfgs"]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import platform
 import re
@@ -220,6 +221,17 @@ def test_the_commit_is_that_of_this_source_or_none(
     git_says(described, tracked)
     save_environment(tmp_path / "environment.json", {})
     assert json.loads((tmp_path / "environment.json").read_text())["commit"] == commit
+
+
+def test_numbers_that_json_does_not_know_are_null(
+    tmp_path: Path, git_says: Callable[..., None]
+) -> None:
+    git_says(COMMIT)
+    losses = {"total": math.nan, "style": [1.5, math.inf, (-math.inf, 2)]}
+    save_environment(tmp_path / "environment.json", {"losses": losses})
+    text = (tmp_path / "environment.json").read_text()
+    assert json.loads(text)["losses"] == {"total": None, "style": [1.5, None, [None, 2]]}
+    assert "NaN" not in text
 
 
 def test_versions_are_those_of_the_imported_packages() -> None:
