@@ -162,17 +162,57 @@ def make_encoder(vgg_file: Path) -> Callable[..., Vgg19Features]:
     return build
 
 
-def wandb_records(folder: Path) -> list[dict[str, Any]]:
-    """The records of the one offline W&B run in a run folder."""
-    (run,) = (folder / "wandb").glob("offline-run-*")
+# `wandb leet inspect --json`, of all runs in one process.
+INSPECT = """
+import sys
+from wandb.cli.cli import cli
+for run in sys.argv[1:]:
+    print("run", flush=True)
+    try:
+        cli(["leet", "inspect", "--json", run])
+    except SystemExit as done:
+        if done.code:
+            raise
+"""
+
+
+def wandb_runs(folder: Path) -> list[list[dict[str, Any]]]:
+    """The records of each offline W&B run in a run folder."""
+    runs = map(str, sorted((folder / "wandb").glob("offline-run-*")))
     records = subprocess.run(
-        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)],
+        [sys.executable, "-c", INSPECT, *runs],
         capture_output=True,
         text=True,
         timeout=120,
         check=True,
     ).stdout
-    return [json.loads(line) for line in records.splitlines() if line.startswith("{")]
+    found: list[list[dict[str, Any]]] = []
+    for line in records.splitlines():
+        if line == "run":
+            found.append([])
+        elif line.startswith("{"):
+            found[-1].append(json.loads(line))
+    return found
+
+
+def wandb_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of the one offline W&B run in a run folder."""
+    (records,) = wandb_runs(folder)
+    return records
+
+
+def wandb_history(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a run logged, row by row."""
+    return [record["history"]["item"] for record in records if record["type"] == "history"]
+
+
+def wandb_summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The summary that a run ended with."""
+    summary: dict[str, Any] = {}
+    for record in records:
+        if record["type"] == "summary":
+            summary |= record["summary"]["update"]
+    return summary
 
 
 def make_picture(size: tuple[int, int], seed: int) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from neural_style.search import Outcome
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Of the first, second ... round: dark for the short, bright for the long trials.
+# Of the first, second ... round.
 _COLOURS = ("#9aa5b1", "#3b7dd8", "#e07a1f", "#c2255c", "#5f3dc4", "#2b8a3e")
 
 _CELL_PX = 180
@@ -51,10 +52,11 @@ def save_chart(
     FigureCanvasAgg(figure)
     by_rate, by_step = figure.subplots(1, 2)
     figure.suptitle(title, fontsize=11)
-    ceiling = 1.25 * max(one.losses[0] for outcomes in rounds for one in outcomes)
+    starts = [one.losses[0] for outcomes in rounds for one in outcomes]
+    ceiling = 1.25 * max(filter(math.isfinite, starts), default=1.0)
     if range_test:
         by_rate.plot(*_below(ceiling, *range_test), color="0.8", lw=3, label="range test")
-    for outcomes, colour in zip(rounds, _COLOURS, strict=False):
+    for outcomes, colour in zip(rounds, itertools.cycle(_COLOURS), strict=False):
         label = f"{len(outcomes)} rates, {outcomes[0].steps} steps"
         rates = [one.rate for one in outcomes]
         losses = [one.loss for one in outcomes]
@@ -91,7 +93,13 @@ def _finish(axes: Axes, label: str, ceiling: float, rounds: Sequence[Sequence[Ou
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     least = min(
-        (loss for outcomes in rounds for one in outcomes for loss in one.losses if loss > 0),
+        (
+            loss
+            for outcomes in rounds
+            for one in outcomes
+            for loss in one.losses
+            if 0 < loss < ceiling
+        ),
         default=ceiling,
     )
     axes.set_yscale("log")

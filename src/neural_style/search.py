@@ -102,7 +102,7 @@ def bracket(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, flo
     after = losses[1:]
     first = after[0]  # not the start: L-BFGS's first step has a length of its own
     lowest = min((loss for loss in after if math.isfinite(loss)), default=math.inf)
-    if not lowest < first:
+    if not lowest < first < math.inf:
         return rates[0], rates[-1]
     begun = first - VISIBLE * (first - lowest)
     low = next(rate for rate, loss in zip(rates, after, strict=True) if loss <= begun)

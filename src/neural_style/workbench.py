@@ -23,6 +23,7 @@ from neural_style.device import autocast, choose_device, exact_cudnn
 from neural_style.errors import ConfigError, lookup
 from neural_style.losses import NORMALIZATIONS
 from neural_style.optimizers import LONGEST_STEP, OPTIMIZERS, SHORTEST_STEP, rates_by_length
+from neural_style.rates import CLAMPED_MARGIN
 from neural_style.schema import Config
 from neural_style.search import Outcome
 from neural_style.tensors import clamped_share, to_picture, to_tensor
@@ -32,9 +33,6 @@ from neural_style.vgg import Vgg19Features
 # Pixels optimised together, at most: on a CPU more than fits into its caches is slower, and a GPU
 # has to hold some 2 GB of feature maps for a million.
 PIXELS_ON_A_CPU, PIXELS_ON_A_GPU = 160_000, 2_000_000
-
-# A picture with this much more at the ends of its range than photo, painting and start is lost.
-SATURATED = 0.25
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Workbench:
                 trial.losses,
                 trial.moved,
                 trial.clamped,
-                trial.clamped > self.usual_clamped + SATURATED,
+                trial.clamped > self.usual_clamped + CLAMPED_MARGIN,
             )
             for rate, trial in zip(rates, trials, strict=True)
         ]

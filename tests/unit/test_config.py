@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neural_style.checks import PICTURE_SUFFIXES, WEIGHT_SUFFIXES, find_problems
-from neural_style.config import load_config, to_dict, to_yaml
+from neural_style.config import load_config, to_dict, to_preset, to_yaml
 from neural_style.errors import ConfigError
 from neural_style.images import save_picture
 from neural_style.schema import Config
@@ -399,6 +399,28 @@ def test_an_element_of_the_wrong_type_is_named() -> None:
             ["optimizer.name=lbfgs", "trainer.precision=bf16-mixed"],
             "trainer.precision: L-BFGS needs the exact gradients of 32-true; bf16-mixed rounds",
         ),
+        (["tune.lowest=0"], "tune.lowest: 0.0 is out of range; allowed: above 0, or null."),
+        (["tune.lowest=-1e-9"], "tune.lowest: -1e-09 is out of range; allowed: above 0"),
+        (["tune.lowest=.inf"], "tune.lowest: inf is out of range"),
+        (["tune.highest=0"], "tune.highest: 0.0 is out of range; allowed: above 0, or null."),
+        (["tune.highest=-1"], "tune.highest: -1.0 is out of range"),
+        (["tune.highest=.nan"], "tune.highest: nan is out of range"),
+        (
+            ["tune.lowest=0.3", "tune.highest=0.1"],
+            "tune.lowest: 0.3 must be below tune.highest, 0.1.",
+        ),
+        (
+            ["tune.lowest=0.3", "tune.highest=0.3"],
+            "tune.lowest: 0.3 must be below tune.highest, 0.3.",
+        ),
+        (["tune.candidates=1"], "tune.candidates: 1 is out of range; allowed: 2 or more."),
+        (["tune.candidates=0"], "tune.candidates: 0 is out of range; allowed: 2 or more."),
+        (["tune.rounds=0"], "tune.rounds: 0 is out of range; allowed: 1 or more."),
+        (["tune.steps=3"], "tune.steps: 3 is out of range; allowed: 4 or more."),
+        (
+            ["tune.size=15"],
+            "tune.size: 15 is too small; layers up to relu5_1 need at least 16 pixels.",
+        ),
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else "",
 )
@@ -437,6 +459,14 @@ def test_every_rule_names_the_setting_the_value_and_what_is_allowed(
         "style.image_weights=[3]",
         "style.layers.relu1_1=0",
         "image.size=16",
+        "tune.lowest=1.0e-30",
+        "tune.highest=1.0e-30",
+        "tune.lowest=null",
+        "tune.candidates=2",
+        "tune.rounds=1",
+        "tune.steps=4",
+        "tune.size=16",
+        "tune.size=4096",
     ],
 )
 def test_the_ends_of_a_range_are_allowed(override: str) -> None:
@@ -700,6 +730,89 @@ def test_any_settings_written_as_yaml_are_read_back(
     path = tmp_path_factory.mktemp("settings") / "settings.yaml"
     path.write_bytes(to_yaml(config).encode())
     assert load_config(path) == config
+
+
+def test_the_defaults_make_an_empty_preset_that_loads(tmp_path: Path) -> None:
+    text = to_preset(Config())
+    assert yaml.safe_load(text) == {}
+    assert load_config(write(tmp_path, text)) == load_config()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "preset"),
+    [
+        ([], {"optimizer": {"lr": 0.03}}),
+        (
+            ["optimizer.name=sgd", "optimizer.lr=1.58e-23"],
+            {"optimizer": {"name": "sgd", "lr": 1.58e-23}},
+        ),
+        (
+            ["style.layers={conv1_1: 1, relu5_4: 0.5}", "style.weight=3"],
+            {
+                "optimizer": {"lr": 0.03},
+                "style": {"layers": {"conv1_1": 1.0, "relu5_4": 0.5}, "weight": 3.0},
+            },
+        ),
+        # one layer of the default mapping alone, at its default weight, is another mapping
+        (
+            ["style.layers={relu1_1: 0.35}", "content.layers.relu4_2=2"],
+            {
+                "content": {"layers": {"relu4_2": 2.0}},
+                "optimizer": {"lr": 0.03},
+                "style": {"layers": {"relu1_1": 0.35}},
+            },
+        ),
+        (
+            ["optimizer.lr=0.5", "snapshots.steps=[3, 1]", "schedule.scales=[0.5, 1]", "seed=4"],
+            {
+                "optimizer": {"lr": 0.5},
+                "schedule": {"scales": [0.5, 1.0]},
+                "seed": 4,
+                "snapshots": {"steps": [3, 1]},
+            },
+        ),
+        (
+            ["optimizer.lr=0.5", "optimizer.sgd.momentum=0.9", "optimizer.sgd.nesterov=true"],
+            {"optimizer": {"lr": 0.5, "sgd": {"momentum": 0.9, "nesterov": True}}},
+        ),
+        (
+            ["optimizer.lr=0.5", "tune.highest=3", "tracking.tags=[a, b]", "tracking.name=null"],
+            {
+                "optimizer": {"lr": 0.5},
+                "tracking": {"tags": ["a", "b"]},
+                "tune": {"highest": 3.0},
+            },
+        ),
+    ],
+)
+def test_a_preset_states_what_differs_and_gives_the_same_settings(
+    tmp_path: Path, overrides: list[str], preset: dict[str, Any]
+) -> None:
+    config = load_config(overrides=overrides)
+    text = to_preset(config)
+    assert yaml.safe_load(text) == preset
+    assert load_config(write(tmp_path, text)) == config
+
+
+@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
+def test_every_shipped_file_gives_the_same_settings_as_its_preset(
+    tmp_path: Path, path: Path
+) -> None:
+    config = load_config(path)
+    assert load_config(write(tmp_path, to_preset(config))) == config
+
+
+@pytest.mark.parametrize(
+    "name", ["a${b}.png", "${seed}.png", r"a\${b}.png", "a=b, [c]: d.png", "# x.png", "null", "1e3"]
+)
+def test_any_path_in_a_preset_is_read_back(tmp_path: Path, name: str) -> None:
+    picture = tmp_path / name
+    picture.touch()
+    given_values = {"content.image": str(picture), "style.images": [str(picture), PAINTING]}
+    config = load_config(values={**given_values, "tracking.notes": name})
+    again = load_config(write(tmp_path, to_preset(config)))
+    assert again == config
+    assert again.style.images == (str(picture), PAINTING)
 
 
 def test_settings_are_checked_without_importing_pytorch() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from neural_style import device
@@ -68,6 +69,32 @@ def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, wi
 def test_channels_lie_last_with_bfloat16_alone() -> None:
     assert device.best_layout("bf16-mixed") is torch.channels_last
     assert device.best_layout("32-true") is torch.contiguous_format
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)]
+)
+def test_autocast_rounds_what_the_precision_says(precision: str, dtype: torch.dtype) -> None:
+    factors = torch.full((4, 4), 1 / 3)
+    with device.autocast(CPU, precision):
+        assert (factors @ factors).dtype == dtype
+    assert (factors @ factors).dtype == torch.float32, "it ends"
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "32-true"])
+def test_autocast_is_what_lightning_runs_the_steps_under(precision: str) -> None:
+    trainer = pl.Trainer(
+        accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False
+    )
+    found = []
+    for context in (
+        device.autocast(CPU, precision),
+        trainer.precision_plugin.forward_context(),
+    ):
+        with context:
+            found.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+    assert found[0][0] == found[1][0] == (precision == "bf16-mixed")
+    assert found[0][0] is False or found[0] == found[1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell")

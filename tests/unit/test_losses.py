@@ -188,6 +188,22 @@ def test_paper_style_of_another_size_is_rescaled_to_the_positions_of_the_image()
     assert loss == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("tiles", [(1, 2), (3, 2), (4, 4)])
+def test_losses_of_a_picture_grow_with_its_positions_as_said(
+    normalization: str, tiles: tuple[int, int]
+) -> None:
+    content_power, style_power = NORMALIZATIONS[normalization].growth
+    image, content, style = (draw((1, 3, 4, 5), seed) for seed in range(3))
+    times = tiles[0] * tiles[1]
+    small = objective(content, style, normalization=normalization)({"relu1_1": image})
+    wide = [x.tile(1, 1, *tiles) for x in (image, content)]
+    terms = objective(wide[1], style, normalization=normalization)({"relu1_1": wide[0]})
+    assert small.content.item() > 0 < small.style.item()
+    assert terms.content.item() == pytest.approx(times**content_power * small.content.item())
+    assert terms.style.item() == pytest.approx(times**style_power * small.style.item())
+
+
 @pytest.mark.parametrize(
     ("shares", "fractions"), [(None, (0.5, 0.5)), ((1, 1), (0.5, 0.5)), ((3, 1), (0.75, 0.25))]
 )

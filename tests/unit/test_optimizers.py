@@ -16,10 +16,13 @@ from torch import Tensor, nn
 from neural_style.errors import ConfigError
 from neural_style.optimizers import (
     FIRST_STEP,
+    LONGEST_STEP,
     OPTIMIZERS,
+    SHORTEST_STEP,
     Lbfgs,
     build_optimizer,
     loss_scale,
+    rates_by_length,
 )
 from neural_style.schema import OptimizerConfig
 
@@ -301,3 +304,53 @@ def test_a_line_search_that_breaks_down_over_nan_leaves_nan(
         optimizer.step(lambda: torch.tensor(loss))
     assert bool(image.isnan().all()) is not raises
     assert optimizer.param_groups[0]["lr"] == RATES["lbfgs"]
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-6, 1.0, 1e20])
+@pytest.mark.parametrize(
+    ("name", "options"), [("adam", {"eps": 0.0}), ("sgd", {}), ("sgd", {"momentum": 0.9})]
+)
+def test_the_first_step_at_a_rate_by_length_has_that_length(
+    name: str, options: Any, size: float
+) -> None:
+    slopes = size * torch.linspace(-3, 2, 300, dtype=torch.float64)
+    for lengths, rates in (
+        ((SHORTEST_STEP, LONGEST_STEP), rates_by_length(name, slopes)),
+        ((0.002, 0.25), rates_by_length(name, slopes, 0.002, 0.25)),
+    ):
+        for length, rate in zip(lengths, rates, strict=True):
+            image = nn.Parameter(torch.full((300,), 0.5, dtype=torch.float64))
+            image.grad = slopes
+            defaults = dataclasses.asdict(getattr(OptimizerConfig(), name))
+            optimizer = build_optimizer(name, image, lr=rate, options={**defaults, **options})
+            optimizer.step()
+            assert (image.detach() - 0.5).abs().mean().item() == pytest.approx(length)
+
+
+def test_a_rate_of_lbfgs_is_a_share_of_the_curvature_s_step() -> None:
+    gradient = torch.ones(1, 3, 2, 2)
+    assert rates_by_length("lbfgs", gradient) == rates_by_length("lbfgs", 1e9 * gradient, 0.1, 0.2)
+    low, high = rates_by_length("lbfgs", gradient)
+    assert low < 1 < high
+
+
+def test_a_huge_gradient_still_has_rates() -> None:
+    low, high = rates_by_length("sgd", torch.full((1, 3, 64, 64), 3e38))
+    assert low == pytest.approx(SHORTEST_STEP / 3e38)
+    assert high == pytest.approx(LONGEST_STEP / 3e38)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("value", "size"), [(0.0, "0.0"), (math.nan, "nan"), (math.inf, "inf"), (-math.inf, "inf")]
+)
+def test_a_gradient_without_a_size_has_no_rates(name: str, value: float, size: str) -> None:
+    gradient = torch.zeros(1, 3, 2, 2)
+    gradient[0, 1, 0, 1] = value
+    with pytest.raises(ValueError, match=f"mean size of {size}$"):
+        rates_by_length(name, gradient)
+
+
+def test_rates_of_an_unknown_optimizer_are_refused() -> None:
+    with pytest.raises(ConfigError, match="'sdg'; did you mean 'sgd'"):
+        rates_by_length("sdg", torch.ones(3))

@@ -95,6 +95,16 @@ def test_runs_of_the_same_second_get_folders_of_their_own(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("noon")
+def test_a_study_says_so_and_has_no_snapshots(tmp_path: Path) -> None:
+    folders = [create_run_folder(tmp_path, "a.png", ["b.png"], study="lr-tune") for _ in range(2)]
+    name = "20240229-120304-lr-tune-a-b"
+    assert [folder.name for folder in folders] == [name, f"{name}-2"]
+    assert not any(list(folder.iterdir()) for folder in folders)
+    run = create_run_folder(tmp_path, "a.png", ["b.png"])
+    assert run.name == "20240229-120304-a-b"
+
+
+@pytest.mark.usefixtures("noon")
 def test_there_is_an_end_to_the_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(path: Path, **options: object) -> None:
         raise FileExistsError(path)

@@ -103,6 +103,28 @@ def test_values_that_are_not_finite_are_no_picture(value: float) -> None:
         to_picture(tensor)
 
 
+@pytest.mark.parametrize(
+    ("values", "share"),
+    [
+        ([0.0, 1.0, 0.5, 0.25], 0.5),
+        ([0.0, 0.0, 0.0, 0.0], 1.0),
+        ([1.0, 1.0, 1.0, 0.5], 0.75),
+        ([1e-7, 1 - 1e-6, 0.5, 0.5], 0.0),  # near the ends is not at them
+        ([float("nan"), 1.0, 0.5, 0.5], 0.25),
+    ],
+)
+def test_the_share_on_the_clamp_counts_what_is_exactly_at_the_ends(
+    values: list[float], share: float
+) -> None:
+    assert clamped_share(torch.tensor(values).repeat(3).view(1, 3, 2, 2)) == share
+
+
+def test_the_share_on_the_clamp_counts_each_channel() -> None:
+    black_and_white = torch.full((1, 3, 2, 2), 0.5)
+    black_and_white[0, 2] = 1
+    assert clamped_share(black_and_white) == pytest.approx(1 / 3)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_every_start_has_the_contents_shape_and_range(mode: str) -> None:
     tensor = start(mode)

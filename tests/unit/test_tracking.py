@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import wandb_history, wandb_runs, wandb_summary
 from PIL import Image
 
 from neural_style import tracking
@@ -454,3 +457,74 @@ def test_a_warning_is_an_alert_and_stays_in_the_summary(
     assert isinstance(fake, FakeRun)
     assert fake.alerts == [{"title": title, "text": "some sentence", "level": "WARN"}]
     assert fake.summary == {key: "some sentence"}
+
+
+def test_a_study_and_its_trials_are_runs_side_by_side(tmp_path: Path) -> None:
+    chart = tmp_path / "chart.png"
+    Image.new("RGB", (5, 4), "red").save(chart)
+    study = open_in(tmp_path, "offline")
+    assert study is not None
+    try:
+        for rate, losses in ((0.25, (3.0, 2.0, 1.0)), (4.0, (3.0, math.inf, math.nan))):
+            trial = open_wandb(
+                "offline",
+                directory=tmp_path,
+                project="some-project",
+                name=f"lr={rate}",
+                group="some-group",
+                job_type="one-trial",
+                config={"lr": rate},
+            )
+            assert trial is not None
+            trial.log_curves({"loss/total": losses, "update/mean_abs": (8.0, 4.0, 2.0)})
+            trial.summarise({"final/total": losses[-1], "saturated": False})
+            trial.finish(0)
+        study.log_study(
+            (("round", "rate", "loss"), (("round 1", 0.25, 1.0), ("round 1", 4.0, None))),
+            {"lr": chart},
+            {"chosen_lr": 0.25, "seconds": 1.5},
+        )
+    finally:
+        study.finish(0)
+
+    found = {}
+    for records in wandb_runs(tmp_path):
+        (run,) = (record["run"] for record in records if record["type"] == "run")
+        assert (run["project"], run["run_group"]) == ("some-project", "some-group")
+        found[run["display_name"]] = run["job_type"], wandb_history(records), wandb_summary(records)
+    assert set(found) == {"some-name", "lr=0.25", "lr=4.0"}
+    for name, losses, last in (("lr=0.25", [3, 2, 1], 1), ("lr=4.0", [3, math.inf, None], None)):
+        kind, history, summary = found[name]
+        assert kind == "one-trial"
+        curve = [(row["trainer/global_step"], row["update/mean_abs"]) for row in history]
+        assert curve == [(1, 8), (2, 4), (3, 2)]
+        logged = [float(row["loss/total"]) for row in history]
+        assert [None if math.isnan(loss) else loss for loss in logged] == losses
+        assert (summary["final/total"], summary["saturated"]) == (last, False)
+    kind, (row,), summary = found["some-name"]
+    assert kind == "lr-trial"
+    assert row["study/lr._type"] == "image-file"
+    assert (row["study/trials.nrows"], row["study/trials.ncols"]) == (2, 3)
+    assert (summary["chosen_lr"], summary["seconds"]) == (0.25, 1.5)
+    (table,) = (tmp_path / "wandb").rglob("*.table.json")
+    assert json.loads(table.read_text()) == {
+        "columns": ["round", "rate", "loss"],
+        "data": [["round 1", 0.25, 1.0], ["round 1", 4.0, None]],
+    }
+
+
+def test_curves_of_different_lengths_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patched_init(monkeypatch)
+    run = open_in(tmp_path, "offline")
+    assert run is not None
+    logged: list[dict[str, Any]] = []
+    run.logger.experiment.log = logged.append
+    run.log_curves({"a": (1.0, 2.0)})
+    assert logged == [
+        {"a": 1.0, "trainer/global_step": 1},
+        {"a": 2.0, "trainer/global_step": 2},
+    ]
+    with pytest.raises(ValueError, match="argument 2 is longer"):
+        run.log_curves({"a": (1.0, 2.0), "b": (1.0, 2.0, 3.0)})
