@@ -23,6 +23,7 @@ from neural_style.config import load_config, to_preset, to_yaml
 from neural_style.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
 from neural_style.files import write_text
 from neural_style.interrupts import sigterm_as_interrupt
+from neural_style.schema import Config
 from neural_style.search import Outcome, grey_levels
 
 logger = logging.getLogger(__name__)
@@ -126,10 +127,7 @@ def tune_main(
         }
         _print_tables(rounds, result.outcome)
         if write is not None:
-            header = (
-                "# The settings that differ from the defaults; the rate is by scripts/tune_lr.py.\n"
-            )
-            write_text(Path(write), header + to_preset(result.config))
+            write_text(Path(write), _preset(result.config, write))
             logger.info("Written: %s", write)
         logger.info("Chart and contact sheet: %s (%.0f s)", result.folder, result.seconds)
         words = [*_given(config_path, overrides, values), f"optimizer.lr={result.outcome.rate:g}"]
@@ -185,10 +183,19 @@ def _given(
 ) -> list[str]:
     """The words of a command that gives the same settings but for the rate and the search."""
     words = ["--config", config_path]
-    for key, value in (values or {}).items():
-        text = f"[{','.join(value)}]" if isinstance(value, list) else value
-        words.append(f"{key}={text}")
+    for key, option in (("content.image", "--content"), ("style.images", "--style")):
+        value = (values or {}).get(key)
+        if value is not None:
+            words += [option, *([value] if isinstance(value, str) else value)]
     return words + [word for word in overrides if not word.startswith(("optimizer.lr=", "tune."))]
+
+
+def _preset(config: Config, name: str) -> str:
+    return (
+        "# What differs from the defaults, with a learning rate that scripts/tune_lr.py found.\n"
+        f"#\n# Launch:  python scripts/stylize.py --config {shlex.quote(name)}\n\n"
+        f"{to_preset(config)}"
+    )
 
 
 def _require_new_yaml(path: Path) -> None:

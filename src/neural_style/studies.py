@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from neural_style.assembly import Sources, open_tracking, read_sources
+from neural_style.errors import TrackingError
 from neural_style.interrupts import first_interrupt_only
 from neural_style.record import create_run_folder, save_environment
 from neural_style.schema import Config
@@ -33,6 +34,8 @@ class Study:
     folder: Path
     """Absolute path."""
     tracking: WandbTracking | None
+    group: str
+    """Of all its W&B runs."""
 
     def log_trials(
         self, config: Config, label: str, outcomes: Sequence[Outcome], pictures: Pictures
@@ -47,42 +50,48 @@ class Study:
         """
         if self.tracking is None:
             return
-        for outcome, kept in zip(outcomes, pictures, strict=True):
-            own = replace(
-                config,
-                optimizer=replace(config.optimizer, lr=outcome.rate),
-                schedule=replace(config.schedule, steps=outcome.steps),
-            )
-            run = open_tracking(
-                own,
-                self.folder,
-                self.sources.weights,
-                job_type="lr-trial",
-                mode=self.tracking.mode,
-                group=self.group,
-                name=f"{label} lr={outcome.rate:.3g}",
-            )
-            assert run is not None  # the mode is that of the study's own, open run
-            try:
-                run.log_curves(
-                    {"loss/total": outcome.losses[:-1], "update/mean_abs": outcome.moved}
-                )
-                for step, picture in kept.items():
-                    run.log_snapshot(step, picture)
-                run.summarise(
-                    {
-                        "final/total": outcome.losses[-1],
-                        "clamped": outcome.clamped,
-                        "saturated": outcome.saturated,
-                    }
-                )
-            finally:
-                run.finish(0)
+        try:
+            for outcome, kept in zip(outcomes, pictures, strict=True):
+                self._log_trial(config, label, outcome, kept, self.tracking.mode)
+        except TrackingError as error:  # a study outlives a lost connection
+            logger.warning("Trials are missing in W&B: %s", error)
 
-    @property
-    def group(self) -> str:
-        """Of the W&B runs."""
-        return self.config.tracking.group or self.folder.name
+    def _log_trial(
+        self,
+        config: Config,
+        label: str,
+        outcome: Outcome,
+        pictures: Mapping[int, Image.Image],
+        mode: str,
+    ) -> None:
+        own = replace(
+            config,
+            optimizer=replace(config.optimizer, lr=outcome.rate),
+            schedule=replace(config.schedule, steps=outcome.steps),
+        )
+        run = open_tracking(
+            own,
+            self.folder,
+            self.sources.weights,
+            job_type="lr-trial",
+            mode=mode,
+            group=self.group,
+            name=f"{label} lr={outcome.rate:.3g}",
+        )
+        assert run is not None  # the mode is that of the study's own, open run
+        try:
+            run.log_curves({"loss/total": outcome.losses[:-1], "update/mean_abs": outcome.moved})
+            for step, picture in pictures.items():
+                run.log_snapshot(step, picture)
+            run.summarise(
+                {
+                    "final/total": outcome.losses[-1],
+                    "clamped": outcome.clamped,
+                    "saturated": outcome.saturated,
+                }
+            )
+        finally:
+            run.finish(0)
 
     def save(self, facts: Mapping[str, Any]) -> Path:
         """Writes `lr.json`: the facts beside what is true of this machine. Returns its path."""
@@ -117,7 +126,7 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
     exit_code = 1
     try:
         with first_interrupt_only():
-            yield Study(config, sources, folder, tracking)
+            yield Study(config, sources, folder, tracking, group)
         exit_code = 0
     except KeyboardInterrupt:
         exit_code = 130
