@@ -265,6 +265,15 @@ def make_config(
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For pictures so small that threads on a busy machine only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Plays Ctrl-C after a step."""
     import neural_style.pyramid

@@ -164,8 +164,9 @@ def test_no_file_is_longer_than_300_lines(name: str) -> None:
     assert len((SOURCE / f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 300
 
 
-def test_the_script_only_passes_words_on() -> None:
-    tree = ast.parse((REPOSITORY / "scripts" / "stylize.py").read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["stylize", "tune_lr"])
+def test_a_script_only_passes_words_on(name: str) -> None:
+    tree = ast.parse((REPOSITORY / "scripts" / f"{name}.py").read_text(encoding="utf-8"))
     assert packages(tree) <= {"__future__", "argparse", "sys", PACKAGE}
     assert neighbours(tree) == {"cli", "version"}
 

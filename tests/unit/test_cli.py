@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import platform
+import runpy
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +18,9 @@ import pytest
 from PIL import Image
 
 import neural_style.run
-from neural_style.cli import keep_freed_memory, main, split_styles
+import neural_style.series
+import neural_style.tuning
+from neural_style.cli import keep_freed_memory, main, split_styles, tune_main
 from neural_style.config import load_config
 from neural_style.errors import (
     ConfigError,
@@ -23,6 +29,10 @@ from neural_style.errors import (
     TrackingError,
     WeightsError,
 )
+from neural_style.schema import Config
+from neural_style.search import Outcome
+from neural_style.series import SeriesResult
+from neural_style.tuning import TuneResult
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT = "configs/default.yaml"
@@ -354,3 +364,259 @@ def test_warnings_and_errors_stand_out_on_a_terminal(
     assert main(DEFAULT) == 2
     lines = capsys.readouterr().err.splitlines()
     assert lines == ["plain", "\x1b[1;33mcareful\x1b[0m", "\x1b[1;31merror: no weights\x1b[0m"]
+
+
+CALM = Outcome(0.0123, (4.0, 2.0, 1.004, 1.0, 1.0), (3.14159, 1.0, 1.0, 1.0), 0.0123)
+LEAST = Outcome(0.05, (4.0, 2.0, 1.0, 1.0, 1.0), (12.75, 1.0, 1.0, 1.0))
+WILD = Outcome(0.3, (4.0, 9.0, 0.5, 0.5, 0.5), (76.5, 1.0, 1.0, 1.0), 0.9, saturated=True)
+LOST = Outcome(0.9, (4.0, math.inf, math.nan, math.nan, math.nan), (math.nan,) * 4)
+
+
+@pytest.fixture
+def search_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., list[Config]]:
+    """Replaces search and study by an exception, or by made-up results."""
+
+    def arrange(error: BaseException | None = None) -> list[Config]:
+        configs: list[Config] = []
+
+        def tune(config: Config) -> TuneResult:
+            configs.append(config)
+            if error is not None:
+                raise error
+            rounds = ((CALM, LEAST, WILD, LOST), (CALM, LEAST))
+            found = replace(config, optimizer=replace(config.optimizer, lr=CALM.rate))
+            return TuneResult(found, CALM, rounds, 24, tmp_path / "found", 1.5)
+
+        def compare_rates(config: Config) -> SeriesResult:
+            configs.append(config)
+            return SeriesResult({"one way": [CALM], "another": [LOST]}, tmp_path / "found", 1.5)
+
+        monkeypatch.setattr(neural_style.tuning, "tune", tune)
+        monkeypatch.setattr(neural_style.series, "compare_rates", compare_rates)
+        return configs
+
+    return arrange
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["tune.lowest=0.3", "tune.highest=0.1"],
+            "tune.lowest: 0.3 must be below tune.highest, 0.1.",
+        ),
+        (["tune.candidates=0"], "tune.candidates: 0 is out of range; allowed: 2 or more."),
+        (["tune.candidate=3"], "tune.candidate: unknown setting 'candidate'; did you mean"),
+        (["tune.size=9"], "tune.size: 9 is too small; layers up to relu5_1 need at least 16"),
+        (["content.image=nope.jpg"], "content.image: no such file: 'nope.jpg'"),
+    ],
+)
+def test_bad_settings_of_a_search_are_one_line(
+    search_ends: Callable[..., list[Config]],
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
+    message: str,
+) -> None:
+    configs = search_ends()
+    assert tune_main(DEFAULT, overrides) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"error: {message}")
+    assert (err.count("\n"), out, configs) == (1, "", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mine.txt", "must end in .yaml or .yml."),
+        ("mine", "must end in .yaml or .yml."),
+        ("taken.yaml", "exists; name a new file."),
+        ("folder.yaml", "exists; name a new file."),
+        ("nowhere/mine.yaml", "make it first."),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_search(
+    search_ends: Callable[..., list[Config]],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    name: str,
+    message: str,
+) -> None:
+    (tmp_path / "taken.yaml").write_text("seed: 3")
+    (tmp_path / "folder.yaml").mkdir()
+    configs = search_ends()
+    assert tune_main(DEFAULT, write=str(tmp_path / name)) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: --write: ")
+    assert err.endswith(f"{message}\n")
+    assert (err.count("\n"), configs) == (1, [])
+    assert (tmp_path / "taken.yaml").read_text() == "seed: 3"
+
+
+def test_a_study_has_no_rate_to_write(
+    search_ends: Callable[..., list[Config]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    configs = search_ends()
+    path = tmp_path / "mine.yaml"
+    assert tune_main(DEFAULT, write=str(path), study=True) == 2
+    assert capsys.readouterr().err.startswith("error: --write: ")
+    assert configs == []
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("tune: no rates between 5 and 1"), 2),
+        (ImageError("'a.png': none here"), 2),
+        (DivergedError("No rate from 1 to 2 gives a picture"), 1),
+        (TrackingError("no connection"), 1),
+        (OSError(28, "none here"), 1),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+def test_a_known_failure_of_a_search_is_one_line(
+    search_ends: Callable[..., list[Config]],
+    capsys: pytest.CaptureFixture[str],
+    error: Exception,
+    status: int,
+) -> None:
+    search_ends(error)
+    assert tune_main(DEFAULT) == status
+    assert capsys.readouterr() == ("", f"error: {error}\n")
+
+
+def test_an_interrupted_search_exits_with_130_and_writes_nothing(
+    search_ends: Callable[..., list[Config]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    search_ends(KeyboardInterrupt())
+    path = tmp_path / "mine.yaml"
+    assert tune_main(DEFAULT, write=str(path)) == 130
+    assert capsys.readouterr() == ("", "Interrupted.\n")
+    assert not path.exists()
+
+
+def test_gradient_descent_needs_no_rate_to_look_for_one(
+    search_ends: Callable[..., list[Config]],
+) -> None:
+    configs = search_ends()
+    assert tune_main(DEFAULT, ["optimizer.name=sgd", "seed=5"], values={"image.size": 64}) == 0
+    (config,) = configs
+    expected = load_config(
+        DEFAULT,
+        ["optimizer.name=sgd", "seed=5", "image.size=64"],
+        values={"optimizer.lr": config.optimizer.lr},
+    )
+    assert config == expected
+
+
+def printed_command(out: str) -> list[str]:
+    words = shlex.split(out.splitlines()[-1])
+    assert words[:2] == ["python", "scripts/stylize.py"]
+    return words[1:]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "names"),
+    [
+        ([], {}),
+        (["optimizer.name=sgd", "optimizer.lr=7", "tune.candidates=4", "seed=3"], {}),
+        (["style.layers={conv1_1: 1, relu3_1: 0.5}", "tracking.notes='a b: $HOME'"], {}),
+        (["style.weight=3"], {"content.image": ["photo.png"]}),
+        (["style.weight=3", "seed=1"], {"style.images": ["one.png", "two.png"]}),
+        (
+            ["seed=1"],
+            {
+                "content.image": ["my photo, [1] ${x} 'a'.png"],
+                "style.images": ["a, b.png", "c=d: #e.png", "null"],
+            },
+        ),
+    ],
+    ids=["nothing", "a rate", "layers", "a photo", "paintings", "odd names"],
+)
+def test_the_last_line_is_a_command_that_gives_the_rate_found(
+    search_ends: Callable[..., list[Config]],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    overrides: list[str],
+    names: dict[str, list[str]],
+) -> None:
+    values: dict[str, Any] = {}
+    for key, files in names.items():
+        paths = [str(tmp_path / name) for name in files]
+        for path in paths:
+            Path(path).touch()
+        values[key] = paths if key == "style.images" else paths[0]
+    search_ends()
+    assert tune_main(DEFAULT, overrides, values=values) == 0
+    words = printed_command(capsys.readouterr().out)
+    assert not any(word.startswith("tune.") for word in words)
+    assert [word for word in words if word.startswith("optimizer.lr")] == ["optimizer.lr=0.0123"]
+
+    monkeypatch.setattr("sys.argv", [*words, "--print-config"])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(words[0], run_name="__main__")
+    assert left.value.code == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out, encoding="utf-8")
+    given = [word for word in overrides if not word.startswith("tune.")]
+    assert load_config(printed) == load_config(
+        DEFAULT, given, values={**values, "optimizer.lr": CALM.rate}
+    )
+
+
+def test_the_settings_found_are_written_as_a_file_that_loads(
+    search_ends: Callable[..., list[Config]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "my settings.yaml"
+    search_ends()
+    overrides = ["style.layers={conv1_1: 1}", "style.weight=3", "seed=4"]
+    assert tune_main("configs/paper.yaml", overrides, write=str(path)) == 0
+    assert f"Written: {path}" in capsys.readouterr().err
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert "adam" not in text, "the default is not repeated"
+    expected = load_config("configs/paper.yaml", [*overrides, f"optimizer.lr={CALM.rate}"])
+    assert load_config(path) == expected
+
+
+def test_tables_show_what_each_rate_did(
+    search_ends: Callable[..., list[Config]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    search_ends()
+    assert tune_main(DEFAULT) == 0
+    out, err = capsys.readouterr()
+    first, _, last = out.partition("Round 2: 4 steps at 24 px")
+    assert first.startswith("Round 1: 4 steps at 24 px")
+    rows = {line.split()[0]: line for line in first.splitlines() if line.strip()[:1].isdigit()}
+    assert list(rows) == ["0.0123", "0.05", "0.3", "0.9"]
+    assert rows["0.0123"].split() == ["0.0123", "3.1", "1.001", "1.2%", "chosen"]
+    assert rows["0.05"].split() == ["0.05", "13", "1", "0.0%"]
+    assert rows["0.3"].split()[1:] == ["76", "0.5", "90.0%", "saturated,", "least", "loss"]
+    assert rows["0.9"].split()[-1] == "diverged"
+    assert sum("chosen" in line for line in last.splitlines()) == 1
+    assert "found (2 s)" in err
+
+
+def test_a_study_shows_its_tables_and_chooses_none(
+    search_ends: Callable[..., list[Config]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    configs = search_ends()
+    assert tune_main(DEFAULT, ["seed=5"], study=True) == 0
+    out, err = capsys.readouterr()
+    assert configs[0].seed == 5
+    assert "one way" in out
+    assert "another" in out
+    assert "chosen" not in out
+    assert "scripts/stylize.py" not in out
+    assert str(tmp_path / "found") in err
+
+
+def test_errors_of_a_search_s_settings_need_not_wait_for_pytorch() -> None:
+    code = (
+        "import sys; from neural_style.cli import tune_main; "
+        "status = tune_main('configs/default.yaml', ['tune.steps=0'], write='a.txt'); "
+        "print(status, 'torch' in sys.modules, 'matplotlib' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False", "False"]

@@ -16,6 +16,8 @@ from neural_style.optimizers import build_optimizer
 from neural_style.trials import Build, Measure, gradients_of, run_trials
 from neural_style.vgg import Vgg19Features
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 OPTIONS = {
     "adam": {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8},

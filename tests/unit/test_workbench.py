@@ -19,6 +19,8 @@ from neural_style.rates import CLAMPED_MARGIN
 from neural_style.schema import Config
 from neural_style.workbench import Workbench, at_size, open_workbench
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 OpenBench = Callable[..., Workbench]
 
 

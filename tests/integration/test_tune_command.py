@@ -1,0 +1,110 @@
+"""The script that looks for a learning rate, as people start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import REPOSITORY
+
+from neural_style.config import load_config, to_yaml
+from neural_style.schema import Config
+from neural_style.version import __version__
+
+
+def command(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    script, *arguments = words
+    return subprocess.run(
+        [sys.executable, str(REPOSITORY / "scripts" / script), *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # the pictures are tiny
+        check=False,
+    )
+
+
+def test_a_rate_is_found_printed_and_written(
+    make_config: Callable[..., Config], slim_file: Path, photo: Path, painting: Path, tmp_path: Path
+) -> None:
+    config = make_config(
+        "encoder.name=vgg19_slim",
+        f"encoder.weights={slim_file}",
+        "trainer.precision=32-true",
+        "tune.candidates=4",
+        "tune.rounds=2",
+        "schedule.steps=8",
+        "seed=3",
+    )
+    settings, mine = tmp_path / "settings.yaml", tmp_path / "mine.yaml"
+    settings.write_text(to_yaml(config), encoding="utf-8")
+    words = ["--config", str(settings), "--content", str(painting), "--write", str(mine)]
+    words += ["init.mode=blend", "--style", str(photo), str(painting), "tune.lowest=0.001"]
+    done = command("tune_lr.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
+    for line in ("Range test from 0.001 to 1", "Round 1 of 2: 4 rates, 4 steps each", "Round 2 of"):
+        assert line in done.stderr
+    assert "Round 1: 4 steps at 32 px" in done.stdout
+    assert "chosen" in done.stdout
+
+    found = re.search(r"Chart and contact sheet: (\S+) ", done.stderr)
+    assert found
+    folder = Path(found.group(1))
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"lr.json", "lr.png", "contact_sheet.png", "config.yaml"}
+    rate = json.loads((folder / "lr.json").read_text(encoding="utf-8"))["chosen"]
+    expected = replace(
+        load_config(
+            settings,
+            ["init.mode=blend", "tune.lowest=0.001"],
+            values={"content.image": str(painting), "style.images": [str(photo), str(painting)]},
+        ),
+        optimizer=replace(config.optimizer, lr=rate),
+    )
+    assert load_config(mine) == load_config(folder / "config.yaml") == expected
+    assert f"Written: {mine}" in done.stderr
+
+    python, script, *arguments = shlex.split(done.stdout.splitlines()[-1])
+    assert (python, script) == ("python", "scripts/stylize.py")
+    shown = command("stylize.py", *arguments, "--print-config")
+    assert shown.returncode == 0, shown.stderr
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(shown.stdout, encoding="utf-8")
+    assert replace(load_config(printed), tune=expected.tune) == expected
+    assert yaml.safe_load(shown.stdout)["optimizer"]["lr"] == rate
+
+
+def test_help_shows_examples_and_version_is_the_package_s() -> None:
+    shown = command("tune_lr.py", "--help")
+    assert shown.returncode == 0
+    assert "python scripts/tune_lr.py --config configs/default.yaml" in shown.stdout
+    assert command("tune_lr.py", "--version").stdout.split() == ["neural-style", __version__]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["tune.candidate=1"], "tune.candidate: unknown setting 'candidate'"),
+        (["--config", "nowhere.yaml"], "no such file: 'nowhere.yaml'"),
+        (["--contents", "a.jpg"], "unrecognized arguments: --contents"),
+        (["--write", "README.md"], "'README.md' must end in .yaml or .yml."),
+        (["--study", "--write", "a.yaml"], "--write: "),
+    ],
+)
+def test_bad_use_exits_with_2_and_one_message(words: list[str], message: str) -> None:
+    done = command("tune_lr.py", *words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
