@@ -56,8 +56,8 @@ class Outcome:
 
     @property
     def is_usable(self) -> bool:
-        """Whether the rate may be chosen at all."""
-        return math.isfinite(self.loss) and not self.saturated
+        """Whether the rate may be chosen: it lowers the loss and leaves a picture."""
+        return self.loss < self.losses[0] and math.isfinite(self.loss) and not self.saturated
 
 
 def plan_rounds(candidates: int, steps: int, rounds: int) -> list[Round]:
@@ -158,8 +158,8 @@ def grey_levels(moved: float) -> str:
 def _nothing_usable(outcomes: Sequence[Outcome]) -> DivergedError:
     rates = [one.rate for one in outcomes]
     return DivergedError(
-        f"No rate from {min(rates):g} to {max(rates):g} gives a picture: each trial diverged or "
-        "drove the picture to black and white; try a lower tune.lowest."
+        f"No rate from {min(rates):g} to {max(rates):g} gives a picture: each trial diverged, "
+        "raised the loss or drove the picture to black and white; try a lower tune.lowest."
     )
 
 

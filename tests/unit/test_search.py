@@ -101,8 +101,16 @@ def test_the_loss_of_a_short_trial_is_the_mean_of_three_values() -> None:
     assert Outcome(0.1, (9.0, 5.0)).loss == pytest.approx(7.0)  # of one step there are two
 
 
+def test_a_rate_that_raises_the_loss_is_never_chosen() -> None:
+    worse, better = Outcome(0.1, (2.0, 2.1, 2.1, 2.1)), Outcome(0.2, (2.0, 1.9, 1.9, 1.9))
+    assert choose([worse, better]) is better
+    assert next_rates([worse, better], 2, refine=False) == [0.2]
+    with pytest.raises(DivergedError, match=r"No rate from 0\.1 to 0\.1 .* raised the loss"):
+        choose([worse])
+
+
 def test_one_noisy_last_value_does_not_decide() -> None:
-    calm, lucky = [1.0] * 41, [1.5] * 40 + [0.9]
+    calm, lucky = [2.0] + [1.0] * 40, [2.0] + [1.5] * 39 + [0.9]
     assert Outcome(0.1, tuple(calm)).loss < Outcome(0.2, tuple(lucky)).loss
     assert choose([Outcome(0.1, tuple(calm)), Outcome(0.2, tuple(lucky))]).rate == 0.1
 
