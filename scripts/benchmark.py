@@ -38,16 +38,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neural_style.cli import keep_freed_memory, quiet_libraries
-from neural_style.config import load_config
-from neural_style.record import save_environment
+from overpaint.cli import keep_freed_memory, quiet_libraries
+from overpaint.config import load_config
+from overpaint.record import save_environment
 
 # PyTorch is imported by the measuring processes alone: a process's peak memory counts from the size
 # of the one that started it.
 if TYPE_CHECKING:
     import torch
 
-    from neural_style.schema import Config
+    from overpaint.schema import Config
 
 VARIANTS = ("floor", "loop", "off", "offline")
 Step = Callable[[], object]
@@ -57,15 +57,15 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
     """One step of the floor or of the plain loop, on the pictures of `config`."""
     import torch
 
-    from neural_style.assembly import build_encoder, build_objective, choose_precision, used_layers
-    from neural_style.compiling import compile_for, is_compiling_wanted
-    from neural_style.device import best_layout, choose_device
-    from neural_style.encoders import find_encoder
-    from neural_style.inputs import load_inputs
-    from neural_style.layers import convolutions_up_to, minimum_edge
-    from neural_style.losses import StyleObjective
-    from neural_style.optimizers import build_optimizer, loss_scale
-    from neural_style.tensors import to_tensor
+    from overpaint.assembly import build_encoder, build_objective, choose_precision, used_layers
+    from overpaint.compiling import compile_for, is_compiling_wanted
+    from overpaint.device import best_layout, choose_device
+    from overpaint.encoders import find_encoder
+    from overpaint.inputs import load_inputs
+    from overpaint.layers import convolutions_up_to, minimum_edge
+    from overpaint.losses import StyleObjective
+    from overpaint.optimizers import build_optimizer, loss_scale
+    from overpaint.tensors import to_tensor
 
     device = choose_device(config.trainer.accelerator)
     precision = choose_precision(config, device)
@@ -138,9 +138,9 @@ def serve(connection: Connection, name: str, config_path: str, words: list[str])
 
     Its first answer, after a warm-up, tells the device, the precision and the peak memory.
     """
-    from neural_style.assembly import choose_precision
-    from neural_style.device import choose_device, device_name, exact_cudnn, peak_memory_bytes
-    from neural_style.run import stylize
+    from overpaint.assembly import choose_precision
+    from overpaint.device import choose_device, device_name, exact_cudnn, peak_memory_bytes
+    from overpaint.run import stylize
 
     quiet_libraries()
 
@@ -251,12 +251,12 @@ def score_run(
     connection: Connection, config_path: str, words: list[str], every: int, folder: str
 ) -> None:
     """One run of the project, its pictures scored every few steps; sends rows (step, s, S, C)."""
-    from neural_style.images import load_picture
-    from neural_style.layers import convolutions_up_to
-    from neural_style.run import stylize
-    from neural_style.scoring import SCORE_LAYERS, Judge
-    from neural_style.vgg import Vgg19Features
-    from neural_style.weights import load_weights
+    from overpaint.images import load_picture
+    from overpaint.layers import convolutions_up_to
+    from overpaint.run import stylize
+    from overpaint.scoring import SCORE_LAYERS, Judge
+    from overpaint.vgg import Vgg19Features
+    from overpaint.weights import load_weights
 
     quiet_libraries()
     keep_freed_memory()

@@ -23,16 +23,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from neural_style.assembly import Sources, read_sources
-from neural_style.cli import keep_freed_memory, quiet_libraries, split_styles
-from neural_style.config import load_config
-from neural_style.errors import ConfigError, DivergedError
-from neural_style.record import save_environment
-from neural_style.run import stylize
-from neural_style.schema import Config
-from neural_style.search import spaced
-from neural_style.tuning import tune
-from neural_style.workbench import Workbench, open_workbench
+from overpaint.assembly import Sources, read_sources
+from overpaint.cli import keep_freed_memory, quiet_libraries, split_styles
+from overpaint.config import load_config
+from overpaint.errors import ConfigError, DivergedError
+from overpaint.record import save_environment
+from overpaint.run import stylize
+from overpaint.schema import Config
+from overpaint.search import spaced
+from overpaint.tuning import tune
+from overpaint.workbench import Workbench, open_workbench
 
 
 def main() -> None:

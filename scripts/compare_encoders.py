@@ -4,7 +4,7 @@
 Every photo is painted in the style of every painting with both networks and otherwise the same
 settings. Each network has a process of its own; the two take turns, so that a noisy machine is
 noisy for both. The full network judges all pictures: S is the distance in style, 1 for the photo
-and 0 for the painting's statistics, C that in content, 0 for the photo (`neural_style.scoring`).
+and 0 for the painting's statistics, C that in content, 0 for the photo (`overpaint.scoring`).
 Memory is the most that a process held, less what it held before its first run, which is libraries.
 
 The table is Markdown; numbers are also written as JSON with commit, versions and hardware.
@@ -23,15 +23,15 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from neural_style.cli import keep_freed_memory, quiet_libraries, split_styles
-from neural_style.config import load_config
-from neural_style.errors import ConfigError, WeightsError
-from neural_style.record import save_environment
+from overpaint.cli import keep_freed_memory, quiet_libraries, split_styles
+from overpaint.config import load_config
+from overpaint.errors import ConfigError, WeightsError
+from overpaint.record import save_environment
 
 # PyTorch is imported late: a process's peak memory counts from the size of the one that started it.
 if TYPE_CHECKING:
-    from neural_style.schema import Config
-    from neural_style.vgg import Vgg19Features
+    from overpaint.schema import Config
+    from overpaint.vgg import Vgg19Features
 
 FULL, SLIM = ENCODERS = ("vgg19", "vgg19_slim")
 Painted = tuple[str, float, int | None]
@@ -39,8 +39,8 @@ Painted = tuple[str, float, int | None]
 
 def warm_up(config: Config) -> int | None:
     """Paints two steps, so that later ones are not slowed; returns the process's memory before."""
-    from neural_style.device import choose_device, peak_memory_bytes
-    from neural_style.run import stylize
+    from overpaint.device import choose_device, peak_memory_bytes
+    from overpaint.run import stylize
 
     quiet_libraries()
     keep_freed_memory()
@@ -51,7 +51,7 @@ def warm_up(config: Config) -> int | None:
 
 def paint(config: Config) -> Painted:
     """The picture's file, the seconds a step, and the most memory that the process held."""
-    from neural_style.run import stylize
+    from overpaint.run import stylize
 
     result = stylize(config)
     picture = str(result.folder / "result.png")
@@ -125,10 +125,10 @@ def main() -> None:
 
 def judging_encoder(source: str) -> Vgg19Features:
     """The full network, which must be had: nothing stands in for a judge."""
-    from neural_style.layers import convolutions_up_to
-    from neural_style.scoring import SCORE_LAYERS
-    from neural_style.vgg import Vgg19Features
-    from neural_style.weights import load_weights
+    from overpaint.layers import convolutions_up_to
+    from overpaint.scoring import SCORE_LAYERS
+    from overpaint.vgg import Vgg19Features
+    from overpaint.weights import load_weights
 
     weights = load_weights(source, convolutions_up_to(SCORE_LAYERS))
     return Vgg19Features(SCORE_LAYERS, weights.tensors)
@@ -141,8 +141,8 @@ def judged(
     size: int,
 ) -> list[dict[str, Any]]:
     """Scores and seconds per step of each pair, by encoder."""
-    from neural_style.images import load_picture
-    from neural_style.scoring import Judge
+    from overpaint.images import load_picture
+    from overpaint.scoring import Judge
 
     rows = []
     for index, (photo, painting) in enumerate(pairs):

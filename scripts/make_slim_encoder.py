@@ -23,12 +23,12 @@ from typing import Any
 
 import numpy as np
 
-from neural_style.cli import keep_freed_memory
-from neural_style.errors import ConfigError, ImageError, WeightsError
-from neural_style.images import load_picture
-from neural_style.layers import SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES
-from neural_style.record import versions
-from neural_style.textures import (
+from overpaint.cli import keep_freed_memory
+from overpaint.errors import ConfigError, ImageError, WeightsError
+from overpaint.images import load_picture
+from overpaint.layers import SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES
+from overpaint.record import versions
+from overpaint.textures import (
     Picture,
     brush_strokes,
     dead_leaves,
@@ -67,7 +67,7 @@ LICENCE = (
     "are under CC BY 4.0; changed: fewer channels, refitted and fine-tuned."
 )
 
-logger = logging.getLogger("neural_style.make_slim_encoder")
+logger = logging.getLogger("overpaint.make_slim_encoder")
 
 
 def read(path: Path) -> Picture:
@@ -138,12 +138,12 @@ def make(arguments: argparse.Namespace) -> None:
     """Makes, checks and writes the slim network."""
     import torch
 
-    from neural_style.device import choose_device, device_name, require_accelerator
-    from neural_style.distilling import Distillation, distil
-    from neural_style.slim import SlimInfo, read_slim, save_slim
-    from neural_style.slimming import RIDGE, calibrate, slim_down
-    from neural_style.vgg import Vgg19Features
-    from neural_style.weights import load_weights
+    from overpaint.device import choose_device, device_name, require_accelerator
+    from overpaint.distilling import Distillation, distil
+    from overpaint.slim import SlimInfo, read_slim, save_slim
+    from overpaint.slimming import RIDGE, calibrate, slim_down
+    from overpaint.vgg import Vgg19Features
+    from overpaint.weights import load_weights
 
     def tensor(pictures: Picture) -> torch.Tensor:
         return torch.from_numpy(np.moveaxis(pictures, -1, -3).copy())
@@ -177,7 +177,7 @@ def make(arguments: argparse.Namespace) -> None:
         "edge": arguments.edge,
         "ridge": RIDGE,
         "versions": {
-            **{name: versions()[name] for name in ("neural-style", "torch", "numpy", "pillow")},
+            **{name: versions()[name] for name in ("overpaint", "torch", "numpy", "pillow")},
             **{name: metadata.version(name) for name in SHIPPING},
         },
         "errors_after_refitting": errors(tensors),

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import argparse
 
-from neural_style.cli import leave, main, split_styles
-from neural_style.version import __version__
+from overpaint.cli import leave, main, split_styles
+from overpaint.version import __version__
 
 EXAMPLES = """examples:
   python scripts/stylize.py --config configs/default.yaml
@@ -39,7 +39,7 @@ def parse_arguments() -> argparse.Namespace:
         "--output", metavar="FILE", help="copy the result there as well (.png .jpg .webp .tif)"
     )
     parser.add_argument("--print-config", action="store_true", help="show the settings and exit")
-    parser.add_argument("--version", action="version", version=f"neural-style {__version__}")
+    parser.add_argument("--version", action="version", version=f"overpaint {__version__}")
     return parser.parse_intermixed_args()
 
 

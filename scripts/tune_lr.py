@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 
-from neural_style.cli import leave, split_styles, tune_main
-from neural_style.version import __version__
+from overpaint.cli import leave, split_styles, tune_main
+from overpaint.version import __version__
 
 EXAMPLES = """examples:
   python scripts/tune_lr.py --config configs/default.yaml
@@ -48,7 +48,7 @@ def parse_arguments() -> argparse.Namespace:
         help="compare rates of gradient descent and Adam over five decades, as the paper's authors "
         "had to, instead of looking for the best one",
     )
-    parser.add_argument("--version", action="version", version=f"neural-style {__version__}")
+    parser.add_argument("--version", action="version", version=f"overpaint {__version__}")
     return parser.parse_intermixed_args()
 
 

@@ -23,12 +23,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from neural_style.config import load_config
-from neural_style.layers import CONVOLUTIONS, SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Calibration
-from neural_style.schema import Config
-from neural_style.slim import SlimInfo, save_slim
-from neural_style.vgg import Vgg19Features
-from neural_style.weights import VARIABLE, load_weights
+from overpaint.config import load_config
+from overpaint.layers import CONVOLUTIONS, SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Calibration
+from overpaint.schema import Config
+from overpaint.slim import SlimInfo, save_slim
+from overpaint.vgg import Vgg19Features
+from overpaint.weights import VARIABLE, load_weights
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SWEEPS = sorted((REPOSITORY / "configs" / "sweeps").rglob("*.yaml"))
@@ -276,15 +276,15 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Plays Ctrl-C after a step."""
-    import neural_style.pyramid
+    import overpaint.pyramid
 
     def arrange(step: int) -> None:
-        class CtrlC(neural_style.pyramid.StopWhenDiverged):
+        class CtrlC(overpaint.pyramid.StopWhenDiverged):
             def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
                 if trainer.global_step == step:
                     raise KeyboardInterrupt
 
-        monkeypatch.setattr(neural_style.pyramid, "StopWhenDiverged", CtrlC)
+        monkeypatch.setattr(overpaint.pyramid, "StopWhenDiverged", CtrlC)
 
     return arrange
 
@@ -328,7 +328,7 @@ def isolated() -> Iterator[None]:
     Uses no `monkeypatch`, so that it ends after that of the test.
     """
     hidden = {name: os.environ.pop(name) for name in TRACKING_VARIABLES if name in os.environ}
-    package = logging.getLogger("neural_style")
+    package = logging.getLogger("overpaint")
     logging_before = (list(package.handlers), package.level, package.propagate)
     environment, threads = _environment(), set(threading.enumerate())
     yield

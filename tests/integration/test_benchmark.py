@@ -11,9 +11,9 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from neural_style.images import load_picture
-from neural_style.run import stylize
-from neural_style.schema import Config
+from overpaint.images import load_picture
+from overpaint.run import stylize
+from overpaint.schema import Config
 
 MakeConfig = Callable[..., Config]
 

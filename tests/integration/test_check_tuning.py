@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from neural_style.weights import VARIABLE
+from overpaint.weights import VARIABLE
 
 
 def check(vgg_file: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -13,10 +13,10 @@ import yaml
 from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
-from neural_style.config import to_yaml
-from neural_style.run import stylize
-from neural_style.schema import Config
-from neural_style.version import __version__
+from overpaint.config import to_yaml
+from overpaint.run import stylize
+from overpaint.schema import Config
+from overpaint.version import __version__
 
 MakeConfig = Callable[..., Config]
 
@@ -83,7 +83,7 @@ def test_help_shows_examples_and_version_is_the_package_s() -> None:
     shown = command("--help")
     assert shown.returncode == 0
     assert "python scripts/stylize.py --config configs/default.yaml" in shown.stdout
-    assert command("--version").stdout.split() == ["neural-style", __version__]
+    assert command("--version").stdout.split() == ["overpaint", __version__]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from neural_style.weights import VARIABLE
+from overpaint.weights import VARIABLE
 
 
 def compare(vgg_file: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -10,10 +10,10 @@ import torch
 from conftest import make_picture
 from PIL import Image
 
-from neural_style.pyramid import _carried
-from neural_style.run import stylize
-from neural_style.schema import Config
-from neural_style.tensors import to_tensor
+from overpaint.pyramid import _carried
+from overpaint.run import stylize
+from overpaint.schema import Config
+from overpaint.tensors import to_tensor
 
 MakeConfig = Callable[..., Config]
 COARSE_TO_FINE = (

@@ -14,12 +14,12 @@ import torch
 from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
-from neural_style.cli import main
-from neural_style.config import to_yaml
-from neural_style.errors import DivergedError
-from neural_style.module import StyleTransferModule
-from neural_style.run import stylize
-from neural_style.schema import Config
+from overpaint.cli import main
+from overpaint.config import to_yaml
+from overpaint.errors import DivergedError
+from overpaint.module import StyleTransferModule
+from overpaint.run import stylize
+from overpaint.schema import Config
 
 MakeConfig = Callable[..., Config]
 

@@ -14,12 +14,12 @@ from conftest import PRESETS, REPOSITORY, make_picture
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from neural_style.cli import main
-from neural_style.config import load_config
-from neural_style.errors import ConfigError
-from neural_style.module import StyleTransferModule
-from neural_style.run import stylize
-from neural_style.schema import Config
+from overpaint.cli import main
+from overpaint.config import load_config
+from overpaint.errors import ConfigError
+from overpaint.module import StyleTransferModule
+from overpaint.run import stylize
+from overpaint.schema import Config
 
 MakeConfig = Callable[..., Config]
 
@@ -77,9 +77,9 @@ def test_result_carries_its_settings_and_versions(make_config: MakeConfig, tmp_p
     with Image.open(result.folder / "result.png") as image:
         text = image.info
     settings = tmp_path / "from_png.yaml"
-    settings.write_text(text["neural-style settings"])
+    settings.write_text(text["overpaint settings"])
     assert load_config(settings) == config
-    assert json.loads(text["neural-style versions"])["torch"]
+    assert json.loads(text["overpaint versions"])["torch"]
 
 
 def test_saved_settings_make_the_same_picture_from_another_folder(

@@ -15,18 +15,18 @@ import torch
 from conftest import REPOSITORY, SLIM_WIDTHS, wandb_records
 from PIL import Image
 
-from neural_style.assembly import build_encoder, build_objective, used_layers
-from neural_style.config import load_config
-from neural_style.encoders import find_encoder
-from neural_style.images import load_picture
-from neural_style.layers import SLIM_CONVOLUTIONS, convolutions_up_to
-from neural_style.run import stylize
-from neural_style.schema import Config
-from neural_style.scoring import SCORE_LAYERS, Judge
-from neural_style.slim import BUILT_IN, read_slim
-from neural_style.tensors import to_tensor
-from neural_style.vgg import Vgg19Features
-from neural_style.weights import VARIABLE, load_weights
+from overpaint.assembly import build_encoder, build_objective, used_layers
+from overpaint.config import load_config
+from overpaint.encoders import find_encoder
+from overpaint.images import load_picture
+from overpaint.layers import SLIM_CONVOLUTIONS, convolutions_up_to
+from overpaint.run import stylize
+from overpaint.schema import Config
+from overpaint.scoring import SCORE_LAYERS, Judge
+from overpaint.slim import BUILT_IN, read_slim
+from overpaint.tensors import to_tensor
+from overpaint.vgg import Vgg19Features
+from overpaint.weights import VARIABLE, load_weights
 
 MakeConfig = Callable[..., Config]
 STYLIZE = REPOSITORY / "scripts" / "stylize.py"
@@ -88,8 +88,8 @@ def test_the_main_command_paints_without_a_network_and_says_with_what(tmp_path: 
     assert load_config(folder / "config.yaml").encoder.name == "vgg19_slim"
     with Image.open(folder / "result.png") as image:
         text, picture = image.info, np.asarray(image.convert("RGB"), float)
-    assert text["neural-style weights"].startswith("vgg19_slim, sha256 ")
-    assert text["neural-style fallback"] == reason
+    assert text["overpaint weights"].startswith("vgg19_slim, sha256 ")
+    assert text["overpaint fallback"] == reason
 
     parsed = wandb_records(folder)
     (config,) = (one["run"]["config"]["update"] for one in parsed if one["type"] == "run")
@@ -118,7 +118,7 @@ def test_the_slim_network_is_asked_for_by_name(make_config: MakeConfig) -> None:
     assert environment["weights"]["name"] == "vgg19_slim"
     assert environment["weights"]["fallback"] is None
     with Image.open(result.folder / "result.png") as image:
-        assert "neural-style fallback" not in image.info
+        assert "overpaint fallback" not in image.info
 
 
 def test_saved_settings_of_a_fallback_make_the_same_picture(

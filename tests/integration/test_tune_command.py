@@ -16,9 +16,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from neural_style.config import load_config, to_yaml
-from neural_style.schema import Config
-from neural_style.version import __version__
+from overpaint.config import load_config, to_yaml
+from overpaint.schema import Config
+from overpaint.version import __version__
 
 
 def command(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
@@ -90,7 +90,7 @@ def test_help_shows_examples_and_version_is_the_package_s() -> None:
     shown = command("tune_lr.py", "--help")
     assert shown.returncode == 0
     assert "python scripts/tune_lr.py --config configs/default.yaml" in shown.stdout
-    assert command("tune_lr.py", "--version").stdout.split() == ["neural-style", __version__]
+    assert command("tune_lr.py", "--version").stdout.split() == ["overpaint", __version__]
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,16 @@ import pytest
 from conftest import wandb_history, wandb_runs, wandb_summary
 from PIL import Image
 
-from neural_style import series, tuning
-from neural_style.assembly import read_sources
-from neural_style.config import load_config
-from neural_style.errors import ConfigError, DivergedError
-from neural_style.run import stylize
-from neural_style.schema import Config
-from neural_style.search import Outcome, spaced
-from neural_style.series import compare_rates
-from neural_style.tuning import TuneResult, tune
-from neural_style.workbench import Workbench, open_workbench
+from overpaint import series, tuning
+from overpaint.assembly import read_sources
+from overpaint.config import load_config
+from overpaint.errors import ConfigError, DivergedError
+from overpaint.run import stylize
+from overpaint.schema import Config
+from overpaint.search import Outcome, spaced
+from overpaint.series import compare_rates
+from overpaint.tuning import TuneResult, tune
+from overpaint.workbench import Workbench, open_workbench
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -189,7 +189,7 @@ def test_the_rate_found_is_as_good_as_the_best_of_a_grid(
 def test_given_ends_are_kept_and_rates_lie_between_them(
     small: Callable[..., Config], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         result = tune(small("tune.lowest=0.0002", "tune.highest=0.0016", "tune.steps=4"))
     first, _ = result.rounds
     assert [one.rate for one in first] == [0.0002, 0.0004, 0.0008, 0.0016]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-SOURCE = REPOSITORY / "src" / "neural_style"
-PACKAGE = "neural_style"
+SOURCE = REPOSITORY / "src" / "overpaint"
+PACKAGE = "overpaint"
 
 # A file may import from files to its left; those in one group never import each other.
 ORDER = (
@@ -90,15 +90,15 @@ def packages(tree: ast.AST) -> set[str]:
 @pytest.mark.parametrize(
     ("code", "found"),
     [
-        ("import neural_style.run", {"run"}),
-        ("import neural_style.run as r, os", {"run"}),
-        ("from neural_style.run import stylize", {"run"}),
-        ("from neural_style import run, vgg", {"run", "vgg"}),
+        ("import overpaint.run", {"run"}),
+        ("import overpaint.run as r, os", {"run"}),
+        ("from overpaint.run import stylize", {"run"}),
+        ("from overpaint import run, vgg", {"run", "vgg"}),
         ("from .run import stylize", {"run"}),
         ("from . import run", {"run"}),
-        ("def f():\n    from neural_style.run import stylize", {"run"}),
-        ("if TYPE_CHECKING:\n    import neural_style.run", {"run"}),
-        ("import os.run\nfrom neural_style import __version__", set()),
+        ("def f():\n    from overpaint.run import stylize", {"run"}),
+        ("if TYPE_CHECKING:\n    import overpaint.run", {"run"}),
+        ("import os.run\nfrom overpaint import __version__", set()),
     ],
 )
 def test_the_reader_of_imports_sees_every_form(code: str, found: set[str]) -> None:

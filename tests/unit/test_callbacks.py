@@ -18,11 +18,11 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 from rich.console import Console
 from torch import Tensor, nn
 
-from neural_style.callbacks import ShowProgress, Snapshots, StopWhenDiverged
-from neural_style.losses import StyleObjective
-from neural_style.module import Divergence, StyleTransferModule
-from neural_style.tensors import to_picture
-from neural_style.vgg import Vgg19Features
+from overpaint.callbacks import ShowProgress, Snapshots, StopWhenDiverged
+from overpaint.losses import StyleObjective
+from overpaint.module import Divergence, StyleTransferModule
+from overpaint.tensors import to_picture
+from overpaint.vgg import Vgg19Features
 
 # Lightning finds the encoder in evaluation mode, as it is meant to be.
 pytestmark = pytest.mark.filterwarnings(r"ignore:Found \d+ module\(s\) in eval mode")
@@ -193,7 +193,7 @@ def test_a_finite_run_is_not_stopped(make_module: MakeModule) -> None:
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name == "neural_style.callbacks"]
+    return [r.getMessage() for r in caplog.records if r.name == "overpaint.callbacks"]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_progress_without_a_terminal_is_a_few_log_lines(
     make_module: MakeModule, caplog: pytest.LogCaptureFixture, console: Console | None
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         fit(make_module(steps=6), 6, ShowProgress(6, console=console, lines=3))
     lines = lines_of(caplog)
     assert lines[0].startswith("step 1/6  total ")
@@ -225,7 +225,7 @@ def test_progress_shows_the_losses_of_its_step(
     module = make_module(steps=1)
     with torch.no_grad():
         terms = module(module.image)
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         fit(module, 1, ShowProgress(1))
     total, content, style = (float(x) for x in (terms.total, terms.content, terms.style))
     assert f"total {total:.4g}  content {content:.4g}  style {style:.4g}" in lines_of(caplog)[0]
@@ -243,7 +243,7 @@ def test_progress_logs_no_more_lines_than_asked(
     log_every: int,
 ) -> None:
     module = make_module(steps=steps, log_every=log_every)
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         fit(module, steps, ShowProgress(steps, lines=lines))
     shown = [int(line.split("/")[0].removeprefix("step ")) for line in lines_of(caplog)]
     assert shown == sorted(set(shown))
@@ -264,7 +264,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Console:
 def test_progress_on_a_terminal_is_a_bar(
     make_module: MakeModule, terminal: Console, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         fit(make_module(steps=4), 4, ShowProgress(4, console=terminal))
     drawn = terminal.file.getvalue()  # type: ignore[attr-defined]
     last = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn).splitlines()[-1]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neural_style.charts import contact_sheet, save_chart
-from neural_style.search import Outcome, spaced
+from overpaint.charts import contact_sheet, save_chart
+from overpaint.search import Outcome, spaced
 
 NAN, INF = math.nan, math.inf
 
@@ -150,7 +150,7 @@ def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
 def test_pyplot_and_its_windows_are_left_alone(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "import neural_style.charts as charts; from neural_style.search import Outcome\n"
+        "import overpaint.charts as charts; from overpaint.search import Outcome\n"
         "early = 'matplotlib' in sys.modules\n"
         "outcome = Outcome(0.1, (3.0, 2.0, 1.0), (1.0, 1.0))\n"
         "charts.save_chart(Path(sys.argv[1]), [[outcome]], title='', ratio_of_units=2.0)\n"

@@ -17,22 +17,22 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import neural_style.run
-import neural_style.series
-import neural_style.tuning
-from neural_style.cli import keep_freed_memory, main, split_styles, tune_main
-from neural_style.config import load_config
-from neural_style.errors import (
+import overpaint.run
+import overpaint.series
+import overpaint.tuning
+from overpaint.cli import keep_freed_memory, main, split_styles, tune_main
+from overpaint.config import load_config
+from overpaint.errors import (
     ConfigError,
     DivergedError,
     ImageError,
     TrackingError,
     WeightsError,
 )
-from neural_style.schema import Config
-from neural_style.search import Outcome
-from neural_style.series import SeriesResult
-from neural_style.tuning import TuneResult
+from overpaint.schema import Config
+from overpaint.search import Outcome
+from overpaint.series import SeriesResult
+from overpaint.tuning import TuneResult
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT = "configs/default.yaml"
@@ -65,7 +65,7 @@ def run_ends(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
                 raise outcome
             return outcome
 
-        monkeypatch.setattr(neural_style.run, "stylize", stylize)
+        monkeypatch.setattr(overpaint.run, "stylize", stylize)
         return configs
 
     return replace
@@ -176,7 +176,7 @@ def test_sigterm_exits_with_143_and_its_handler_is_given_back(
 ) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(
-        neural_style.run, "stylize", lambda *args, **options: signal.raise_signal(signal.SIGTERM)
+        overpaint.run, "stylize", lambda *args, **options: signal.raise_signal(signal.SIGTERM)
     )
     assert main(DEFAULT) == 143
     assert capsys.readouterr().err.startswith("Interrupted")
@@ -249,7 +249,7 @@ def test_the_log_level_comes_from_the_environment(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NEURAL_STYLE_LOG", level)
         assert main(DEFAULT) == 0
-    logging.getLogger("neural_style.test").info("a remark")
+    logging.getLogger("overpaint.test").info("a remark")
     assert ("a remark" in capsys.readouterr().err) == shown
 
 
@@ -289,7 +289,7 @@ def test_a_file_whose_name_looks_like_a_setting_is_a_file(
 
 def test_errors_of_the_settings_need_not_wait_for_pytorch() -> None:
     code = (
-        "import sys; from neural_style.cli import main; "
+        "import sys; from overpaint.cli import main; "
         "status = main('configs/nope.yaml'); print(status, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -298,7 +298,7 @@ def test_errors_of_the_settings_need_not_wait_for_pytorch() -> None:
 
 COUNT_FAULTS = """
 import ctypes, resource, sys
-from neural_style.cli import keep_freed_memory
+from overpaint.cli import keep_freed_memory
 if sys.argv[1] == "keep" and not keep_freed_memory():
     sys.exit(3)
 libc = ctypes.CDLL(None)
@@ -354,8 +354,8 @@ def test_warnings_and_errors_stand_out_on_a_terminal(
 ) -> None:
     class Warns(WeightsError):
         def __str__(self) -> str:
-            logging.getLogger("neural_style.encoders").info("plain")
-            logging.getLogger("neural_style.encoders").warning("careful")
+            logging.getLogger("overpaint.encoders").info("plain")
+            logging.getLogger("overpaint.encoders").warning("careful")
             return "no weights"
 
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -391,8 +391,8 @@ def search_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...
             configs.append(config)
             return SeriesResult({"one way": [CALM], "another": [LOST]}, tmp_path / "found", 1.5)
 
-        monkeypatch.setattr(neural_style.tuning, "tune", tune)
-        monkeypatch.setattr(neural_style.series, "compare_rates", compare_rates)
+        monkeypatch.setattr(overpaint.tuning, "tune", tune)
+        monkeypatch.setattr(overpaint.series, "compare_rates", compare_rates)
         return configs
 
     return arrange
@@ -614,7 +614,7 @@ def test_a_study_shows_its_tables_and_chooses_none(
 
 def test_errors_of_a_search_s_settings_need_not_wait_for_pytorch() -> None:
     code = (
-        "import sys; from neural_style.cli import tune_main; "
+        "import sys; from overpaint.cli import tune_main; "
         "status = tune_main('configs/default.yaml', ['tune.steps=0'], write='a.txt'); "
         "print(status, 'torch' in sys.modules, 'matplotlib' in sys.modules)"
     )

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neural_style.compiling import compiled_measure, is_compiling_wanted
-from neural_style.losses import StyleObjective
-from neural_style.vgg import Vgg19Features
+from overpaint.compiling import compiled_measure, is_compiling_wanted
+from overpaint.losses import StyleObjective
+from overpaint.vgg import Vgg19Features
 
 Parts = tuple[StyleObjective, Vgg19Features, nn.Parameter]
 COMPILE = torch.compile

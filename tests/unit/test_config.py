@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from neural_style.checks import PICTURE_SUFFIXES, WEIGHT_SUFFIXES, find_problems
-from neural_style.config import load_config, to_dict, to_preset, to_yaml
-from neural_style.errors import ConfigError
-from neural_style.images import save_picture
-from neural_style.schema import Config
+from overpaint.checks import PICTURE_SUFFIXES, WEIGHT_SUFFIXES, find_problems
+from overpaint.config import load_config, to_dict, to_preset, to_yaml
+from overpaint.errors import ConfigError
+from overpaint.images import save_picture
+from overpaint.schema import Config
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIGS = REPOSITORY / "configs"
@@ -816,7 +816,7 @@ def test_any_path_in_a_preset_is_read_back(tmp_path: Path, name: str) -> None:
 
 
 def test_settings_are_checked_without_importing_pytorch() -> None:
-    code = "import sys, neural_style.config as c; c.load_config(); print('torch' in sys.modules)"
+    code = "import sys, overpaint.config as c; c.load_config(); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

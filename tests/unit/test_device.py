@@ -6,8 +6,8 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from neural_style import device
-from neural_style.errors import ConfigError
+from overpaint import device
+from overpaint.errors import ConfigError
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,9 @@ import torch
 from conftest import SLIM_WIDTHS, doubled, random_tensors
 from torch import Tensor
 
-from neural_style.distilling import Distillation, distil
-from neural_style.layers import SLIM_CONVOLUTIONS
-from neural_style.vgg import Vgg19Features
+from overpaint.distilling import Distillation, distil
+from overpaint.layers import SLIM_CONVOLUTIONS
+from overpaint.vgg import Vgg19Features
 
 QUICK = Distillation(steps=40, rounds=2, examples=1)
 LEARNT = ("relu3_1", "relu4_1", "relu4_2", "relu5_1")
@@ -90,7 +90,7 @@ def test_a_seed_gives_one_network(start: Networks) -> None:
 
 
 def test_progress_is_told_twenty_times(start: Networks, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "neural_style"):
+    with caplog.at_level(logging.INFO, "overpaint"):
         distilled(start, Distillation(steps=40, rounds=1, examples=1))
     lines = [record.getMessage() for record in caplog.records]
     assert len(lines) == 20

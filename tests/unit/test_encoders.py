@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from neural_style import encoders, network
-from neural_style.encoders import find_encoder
-from neural_style.errors import WeightsError, WeightsUnavailableError
-from neural_style.layers import CONVOLUTIONS, convolutions_up_to
-from neural_style.slim import BUILT_IN
-from neural_style.weights import VARIABLE, EncoderName
+from overpaint import encoders, network
+from overpaint.encoders import find_encoder
+from overpaint.errors import WeightsError, WeightsUnavailableError
+from overpaint.layers import CONVOLUTIONS, convolutions_up_to
+from overpaint.slim import BUILT_IN
+from overpaint.weights import VARIABLE, EncoderName
 
 RELU2_1 = convolutions_up_to(["relu2_1"])
 
@@ -42,7 +42,7 @@ def test_vgg19_slim_never_looks_for_the_full_one(
 def test_without_vgg19_and_a_network_auto_falls_back_and_says_so_in_one_line(
     no_network: list[object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "neural_style"):
+    with caplog.at_level(logging.INFO, "overpaint"):
         found = find_encoder("vgg19", "auto", RELU2_1)
     assert (found.name, found.path) == ("vgg19_slim", BUILT_IN)
     assert found.fallback
@@ -99,7 +99,7 @@ def test_a_download_that_breaks_off_is_a_reason_to_fall_back(
     def broken(*args: object, **kwargs: object) -> None:
         raise ConnectionResetError("reset by peer")
 
-    monkeypatch.setattr("neural_style.weights.answers", lambda url: True)
+    monkeypatch.setattr("overpaint.weights.answers", lambda url: True)
     monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
     assert "reset by peer" in str(find_encoder("vgg19", "auto", RELU2_1).fallback)
 

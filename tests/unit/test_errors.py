@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from neural_style.errors import (
+from overpaint.errors import (
     ConfigError,
     DivergedError,
     ImageError,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from neural_style.files import file_sha256, replacing, write_text
+from overpaint.files import file_sha256, replacing, write_text
 
 
 @pytest.fixture

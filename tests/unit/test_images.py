@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
-from neural_style.errors import ImageError
-from neural_style.images import fit_size, load_picture, require_edge, resize, save_picture, size_of
+from overpaint.errors import ImageError
+from overpaint.images import fit_size, load_picture, require_edge, resize, save_picture, size_of
 
 # Red, green and blue of sRGB in the XYZ of ICC profiles (white D50).
 SRGB_PRIMARIES = ((0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141))
@@ -580,7 +580,7 @@ def test_tiff_is_compressed(tmp_path: Path) -> None:
 
 
 def test_png_text_is_read_back(tmp_path: Path) -> None:
-    text = {"Software": "neural-style 1", "settings": "seed: 0\n# grün, 緑\n", "empty": ""}
+    text = {"Software": "overpaint 1", "settings": "seed: 0\n# grün, 緑\n", "empty": ""}
     save_picture(Image.new("RGB", (4, 4)), tmp_path / "x.png", text)
     with Image.open(tmp_path / "x.png") as image:
         assert dict(image.text) == text

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from neural_style.interrupts import (
+from overpaint.interrupts import (
     first_interrupt_only,
     interrupts_ignored,
     sigterm_as_interrupt,

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from neural_style.layers import CONVOLUTIONS, LAYER_NAMES, convolutions_up_to, minimum_edge
+from overpaint.layers import CONVOLUTIONS, LAYER_NAMES, convolutions_up_to, minimum_edge
 
 # Of torchvision's `vgg19().features`: number in the Sequential, channels in, channels out.
 TORCHVISION = [

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neural_style.errors import ConfigError
-from neural_style.losses import NORMALIZATIONS, StyleObjective
-from neural_style.measures import total_variation
-from neural_style.vgg import Vgg19Features
+from overpaint.errors import ConfigError
+from overpaint.losses import NORMALIZATIONS, StyleObjective
+from overpaint.measures import total_variation
+from overpaint.vgg import Vgg19Features
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neural_style.measures import (
+from overpaint.measures import (
     gram_matrix,
     total_variation,
     with_gram,

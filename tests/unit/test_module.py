@@ -12,11 +12,11 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor
 
-from neural_style.losses import StyleObjective
-from neural_style.module import Divergence, StyleTransferModule
-from neural_style.optimizers import build_optimizer, loss_scale
-from neural_style.schema import OptimizerConfig
-from neural_style.vgg import Vgg19Features
+from overpaint.losses import StyleObjective
+from overpaint.module import Divergence, StyleTransferModule
+from overpaint.optimizers import build_optimizer, loss_scale
+from overpaint.schema import OptimizerConfig
+from overpaint.vgg import Vgg19Features
 
 # Lightning finds the encoder in evaluation mode, as it is meant to be.
 pytestmark = pytest.mark.filterwarnings(r"ignore:Found \d+ module\(s\) in eval mode")

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from neural_style import network
-from neural_style.network import answers
+from overpaint import network
+from overpaint.network import answers
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from neural_style.errors import ConfigError
-from neural_style.optimizers import (
+from overpaint.errors import ConfigError
+from overpaint.optimizers import (
     FIRST_STEP,
     LONGEST_STEP,
     OPTIMIZERS,
@@ -24,7 +24,7 @@ from neural_style.optimizers import (
     loss_scale,
     rates_by_length,
 )
-from neural_style.schema import OptimizerConfig
+from overpaint.schema import OptimizerConfig
 
 RATES = {"adam": 0.05, "lbfgs": 1.0, "sgd": 0.05}  # each entry of OPTIMIZERS needs one
 WAYS = [

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from neural_style.rates import Finding, Row, judge
+from overpaint.rates import Finding, Row, judge
 
 # Real runs: their settings, the verdict on their rate, the usual share of values at 0 or 1, and
 # rows of step, rate, loss as a multiple of the first, grey levels moved, share of values at 0 or 1.

@@ -17,16 +17,16 @@ import PIL
 import pytest
 import torch
 
-from neural_style import record
-from neural_style.config import load_config
-from neural_style.record import (
+from overpaint import record
+from overpaint.config import load_config
+from overpaint.record import (
     create_run_folder,
     save_environment,
     save_settings,
     versions,
 )
-from neural_style.schema import Config
-from neural_style.version import __version__
+from overpaint.schema import Config
+from overpaint.version import __version__
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -196,7 +196,7 @@ def test_the_environment_is_described(
     described = json.loads(text)
     processor = described.pop("processor")
     assert isinstance(processor, str)
-    assert described.pop("versions")["neural-style"] == __version__
+    assert described.pop("versions")["overpaint"] == __version__
     assert described == {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -246,7 +246,7 @@ def test_numbers_that_json_does_not_know_are_null(
 
 def test_versions_are_those_of_the_imported_packages() -> None:
     found = versions()
-    assert found["neural-style"] == __version__
+    assert found["overpaint"] == __version__
     assert found["numpy"] == np.__version__
     assert found["pillow"] == PIL.__version__
     assert torch.__version__.startswith(found["torch"].partition("+")[0])
@@ -257,7 +257,7 @@ def test_versions_are_those_of_the_imported_packages() -> None:
 def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "_PACKAGES", ("numpy", "no-such-package-here"))
     assert versions() == {
-        "neural-style": __version__,
+        "overpaint": __version__,
         "numpy": np.__version__,
         "no-such-package-here": "not installed",
     }

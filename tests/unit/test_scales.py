@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neural_style.scales import Scale, plan_scales, rate_factor
+from overpaint.scales import Scale, plan_scales, rate_factor
 
 
 def test_one_scale_has_all_steps() -> None:

@@ -8,10 +8,10 @@ import torch
 from conftest import make_picture
 from PIL import Image
 
-from neural_style.images import resize
-from neural_style.scoring import SCORE_LAYERS, STYLE_LAYERS, Judge
-from neural_style.tensors import to_tensor
-from neural_style.vgg import Vgg19Features
+from overpaint.images import resize
+from overpaint.scoring import SCORE_LAYERS, STYLE_LAYERS, Judge
+from overpaint.tensors import to_tensor
+from overpaint.vgg import Vgg19Features
 
 PHOTO, PAINTING = make_picture((64, 48), seed=1), make_picture((40, 60), seed=2)
 

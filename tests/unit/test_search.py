@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neural_style.errors import DivergedError
-from neural_style.search import (
+from overpaint.errors import DivergedError
+from overpaint.search import (
     Outcome,
     Round,
     bracket,

@@ -15,14 +15,14 @@ from conftest import SLIM_WIDTHS, random_tensors, slim_info
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from neural_style.errors import WeightsError
-from neural_style.layers import (
+from overpaint.errors import WeightsError
+from overpaint.layers import (
     SLIM_CONVOLUTIONS,
     SLIM_LAYER_NAMES,
     Calibration,
     convolutions_up_to,
 )
-from neural_style.slim import BUILT_IN, ENTRY, load_slim, read_slim, save_slim
+from overpaint.slim import BUILT_IN, ENTRY, load_slim, read_slim, save_slim
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -205,10 +205,10 @@ def test_the_built_in_file_is_what_the_project_promises() -> None:
 def test_the_built_in_file_is_tracked_by_git_and_packed() -> None:
     if not (REPOSITORY / ".git").exists():
         pytest.skip("no Git checkout")
-    name = "src/neural_style/data/vgg19_slim.safetensors"
+    name = "src/overpaint/data/vgg19_slim.safetensors"
     command = ["git", "ls-files", "--error-unmatch", name]
     assert subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=False).returncode == 0
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-    section = text.partition("[tool.setuptools.package-data]\nneural_style = ")[2]
+    section = text.partition("[tool.setuptools.package-data]\noverpaint = ")[2]
     patterns = json.loads(section.partition("\n")[0])
     assert BUILT_IN in [path for one in patterns for path in BUILT_IN.parents[1].glob(one)]

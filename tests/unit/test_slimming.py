@@ -7,10 +7,10 @@ import torch
 from conftest import SLIM_WIDTHS, doubled, draw, random_tensors
 from torch import Tensor
 
-from neural_style.layers import SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Calibration
-from neural_style.losses import NORMALIZATIONS, LossTerms, StyleObjective
-from neural_style.slimming import calibrate, select_channels, slim_down
-from neural_style.vgg import Vgg19Features
+from overpaint.layers import SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Calibration
+from overpaint.losses import NORMALIZATIONS, LossTerms, StyleObjective
+from overpaint.slimming import calibrate, select_channels, slim_down
+from overpaint.vgg import Vgg19Features
 
 RELUS = SLIM_LAYER_NAMES[1::2]
 

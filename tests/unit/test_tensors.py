@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from torch import Tensor
 
-from neural_style.errors import ConfigError
-from neural_style.tensors import clamped_share, start_image, to_picture, to_tensor
+from overpaint.errors import ConfigError
+from overpaint.tensors import clamped_share, start_image, to_picture, to_tensor
 
 MODES = ("content", "style", "file", "noise", "blend", "multiply")
 

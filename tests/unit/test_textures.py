@@ -8,7 +8,7 @@ from conftest import quickly, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neural_style.textures import (
+from overpaint.textures import (
     Picture,
     brush_strokes,
     dead_leaves,

@@ -11,9 +11,9 @@ import pytest
 from conftest import wandb_history, wandb_runs, wandb_summary
 from PIL import Image
 
-from neural_style import tracking
-from neural_style.errors import TrackingError
-from neural_style.tracking import CsvLogger, open_wandb
+from overpaint import tracking
+from overpaint.errors import TrackingError
+from overpaint.tracking import CsvLogger, open_wandb
 
 KEY = "0" * 40
 WANDB_HOST = "https://api.wandb.ai"
@@ -304,7 +304,7 @@ def test_disabled_tracking_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     init = patched_init(monkeypatch)
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         assert open_in(tmp_path, "disabled") is None
         monkeypatch.setenv("WANDB_MODE", "disabled")
         assert open_in(tmp_path, "auto") is None

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from neural_style.losses import NORMALIZATIONS, StyleObjective
-from neural_style.optimizers import build_optimizer
-from neural_style.trials import Build, Measure, gradients_of, run_trials
-from neural_style.vgg import Vgg19Features
+from overpaint.losses import NORMALIZATIONS, StyleObjective
+from overpaint.optimizers import build_optimizer
+from overpaint.trials import Build, Measure, gradients_of, run_trials
+from overpaint.vgg import Vgg19Features
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

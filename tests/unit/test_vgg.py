@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from neural_style.layers import LAYER_NAMES, convolutions_up_to
-from neural_style.vgg import Vgg19Features
-from neural_style.weights import load_weights
+from overpaint.layers import LAYER_NAMES, convolutions_up_to
+from overpaint.vgg import Vgg19Features
+from overpaint.weights import load_weights
 
 MakeEncoder = Callable[..., Vgg19Features]
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from neural_style.module import StyleTransferModule
-from neural_style.rates import Finding
-from neural_style.watching import RateWatch
+from overpaint.module import StyleTransferModule
+from overpaint.rates import Finding
+from overpaint.watching import RateWatch
 
 
 class FakeModule(StyleTransferModule):
@@ -65,7 +65,7 @@ def play(
 
 def test_a_finding_is_one_warning_kept_and_handed_on(caplog: pytest.LogCaptureFixture) -> None:
     watching, published = watch()
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         play(watching, range(1, 31), moved=0.1)
     assert [(finding.kind, finding.step) for finding in watching.findings] == [("too_low", 20)]
     assert published == watching.findings
@@ -77,7 +77,7 @@ def test_a_finding_is_one_warning_kept_and_handed_on(caplog: pytest.LogCaptureFi
 
 def test_each_kind_is_found_once_in_a_run(caplog: pytest.LogCaptureFixture) -> None:
     watching, _ = watch()
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         play(watching, range(1, 31), moved=0.1, image=BLACK)
         play(watching, range(31, 61), image=BLACK)
     assert [(f.kind, f.step) for f in watching.findings] == [("too_high", 4), ("too_low", 20)]
@@ -86,7 +86,7 @@ def test_each_kind_is_found_once_in_a_run(caplog: pytest.LogCaptureFixture) -> N
 
 def test_a_good_run_is_found_nothing_of(caplog: pytest.LogCaptureFixture) -> None:
     watching, published = watch()
-    with caplog.at_level(logging.INFO, logger="neural_style"):
+    with caplog.at_level(logging.INFO, logger="overpaint"):
         play(watching, range(1, 101))
     assert watching.findings == published == []
     assert caplog.records == []

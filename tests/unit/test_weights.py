@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from neural_style import weights
-from neural_style.errors import WeightsError, WeightsUnavailableError
-from neural_style.layers import CONVOLUTIONS, convolutions_up_to
-from neural_style.weights import HUB_FILE, VARIABLE, load_weights
+from overpaint import weights
+from overpaint.errors import WeightsError, WeightsUnavailableError
+from overpaint.layers import CONVOLUTIONS, convolutions_up_to
+from overpaint.weights import HUB_FILE, VARIABLE, load_weights
 
 RELU1_1 = convolutions_up_to(["relu1_1"])
 RELU2_1 = convolutions_up_to(["relu2_1"])

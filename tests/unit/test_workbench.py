@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from neural_style import workbench
-from neural_style.assembly import read_sources
-from neural_style.errors import ConfigError
-from neural_style.losses import LossTerms
-from neural_style.rates import CLAMPED_MARGIN
-from neural_style.schema import Config
-from neural_style.workbench import Workbench, at_size, open_workbench
+from overpaint import workbench
+from overpaint.assembly import read_sources
+from overpaint.errors import ConfigError
+from overpaint.losses import LossTerms
+from overpaint.rates import CLAMPED_MARGIN
+from overpaint.schema import Config
+from overpaint.workbench import Workbench, at_size, open_workbench
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

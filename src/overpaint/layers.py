@@ -1,0 +1,88 @@
+"""The layer table of VGG-19 (Simonyan & Zisserman 2014, arXiv:1409.1556, configuration E).
+
+`convB_I` names a convolution's output before its ReLU, `reluB_I` the same map after it. Nothing
+here needs PyTorch, so settings can be checked before it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from overpaint.errors import lookup
+
+# Channels and number of convolutions of the five blocks; 2x2 pooling lies between two blocks.
+BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One 3x3 convolution of the network."""
+
+    block: int
+    """1 to 5; a pooling precedes the first convolution of blocks 2 to 5."""
+    position: int
+    """1 to 4 inside the block."""
+    in_channels: int
+    out_channels: int
+    index: int
+    """Its number in the Sequential of `torchvision.models.vgg19().features`."""
+
+    @property
+    def conv(self) -> str:
+        """Name of the map before the ReLU."""
+        return f"conv{self.block}_{self.position}"
+
+    @property
+    def relu(self) -> str:
+        """Name of the map after the ReLU."""
+        return f"relu{self.block}_{self.position}"
+
+
+def _convolutions() -> tuple[Convolution, ...]:
+    table = []
+    in_channels, index = 3, 0
+    for block, (channels, count) in enumerate(BLOCKS, start=1):
+        for position in range(1, count + 1):
+            table.append(Convolution(block, position, in_channels, channels, index))
+            in_channels, index = channels, index + 2  # the ReLU takes a number too
+        index += 1  # and so does the pooling
+    return tuple(table)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What brings the losses of a slimmer network's layer to the size of VGG-19's."""
+
+    content: float
+    """Squared distances of VGG-19's features between pictures over those of the slimmer ones."""
+    style: float
+    """The same of their Gram matrices."""
+    channels: int
+    """VGG-19's number of channels."""
+    balance: float = 1.0
+    """Factor of the style loss beyond that, under every normalization: an optimiser finds pictures
+    whose style error the slimmer network overlooks more than their content error."""
+
+
+CONVOLUTIONS = _convolutions()
+LAYER_NAMES = tuple(name for layer in CONVOLUTIONS for name in (layer.conv, layer.relu))
+# What the slim network has: everything up to the deepest style layer of Gatys et al.
+SLIM_CONVOLUTIONS = CONVOLUTIONS[: LAYER_NAMES.index("relu5_1") // 2 + 1]
+SLIM_LAYER_NAMES = LAYER_NAMES[: 2 * len(SLIM_CONVOLUTIONS)]
+
+
+def convolutions_up_to(layers: Iterable[str]) -> tuple[Convolution, ...]:
+    """The convolutions needed for `layers`, in order: everything up to the deepest of them.
+
+    Raises:
+        ConfigError: if a name is not in `LAYER_NAMES`.
+        ValueError: if `layers` is empty.
+    """
+    positions = {name: position for position, name in enumerate(LAYER_NAMES)}
+    return CONVOLUTIONS[: max(lookup(positions, name, "layer") for name in layers) // 2 + 1]
+
+
+def minimum_edge(layers: Iterable[str]) -> int:
+    """Pixels that each edge of an image needs so that the deepest of `layers` has a position."""
+    return int(2 ** (convolutions_up_to(layers)[-1].block - 1))

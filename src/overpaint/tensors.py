@@ -1,0 +1,85 @@
+"""Pictures as tensors, (1, 3, H, W) float32 sRGB in [0, 1], and the picture a run starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from overpaint.errors import lookup
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """An RGB picture as (1, 3, H, W) float32 in [0, 1]."""
+    values = torch.from_numpy(np.array(image.convert("RGB")))
+    return values.permute(2, 0, 1)[None].contiguous().float() / 255
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """A (1, 3, H, W) tensor in [0, 1] as an 8-bit RGB picture, rounded to the nearest level.
+
+    Raises:
+        ValueError: if the shape is another or a value is not finite.
+    """
+    if image.ndim != 4 or image.shape[:2] != (1, 3):
+        raise ValueError(f"expected a (1, 3, H, W) tensor, got {tuple(image.shape)}")
+    values = image.detach()[0].float().cpu()
+    if not torch.isfinite(values).all():
+        raise ValueError("the image holds values that are not finite")
+    levels = (values.clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+
+
+def clamped_share(image: Tensor) -> float:
+    """The share, in [0, 1], of an image's values that are exactly 0 or 1; waits for the device."""
+    return float(((image == 0) | (image == 1)).float().mean())
+
+
+def start_image(
+    mode: str,
+    *,
+    content: Tensor,
+    picture: Tensor | None = None,
+    noise_ratio: float = 0.5,
+    seed: int = 0,
+) -> Tensor:
+    """The picture before the first step.
+
+    Args:
+        mode: `content`, `style` and `file` start from that picture, `noise` from uniform noise,
+            `blend` from `noise_ratio` noise plus the rest content, `multiply` from noise times
+            content, the start of Vagdevi & Abhishek.
+        content: (1, 3, H, W).
+        picture: (1, 3, H, W), the painting or file of modes `style` and `file`.
+        noise_ratio: share of noise in [0, 1], used by mode `blend`.
+        seed: of the noise, which is drawn on the CPU and so the same on every device.
+
+    Returns:
+        A new (1, 3, H, W) tensor in [0, 1].
+
+    Raises:
+        ConfigError: if `mode` is unknown.
+        ValueError: if mode is `style` or `file` and there is no `picture`.
+    """
+
+    def noise() -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return torch.rand(content.shape, generator=generator)
+
+    def from_picture() -> Tensor:
+        if picture is None:
+            raise ValueError(f"mode '{mode}' needs the picture to start from")
+        return picture
+
+    starts: dict[str, Callable[[], Tensor]] = {
+        "content": lambda: content,
+        "noise": noise,
+        "blend": lambda: noise_ratio * noise() + (1 - noise_ratio) * content,
+        "multiply": lambda: noise() * content,
+        "style": from_picture,
+        "file": from_picture,
+    }
+    return lookup(starts, mode, "init.mode")().clone()
