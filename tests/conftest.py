@@ -23,12 +23,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from overpaint.config import load_config
-from overpaint.layers import CONVOLUTIONS, SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Calibration
-from overpaint.schema import Config
-from overpaint.slim import SlimInfo, save_slim
-from overpaint.vgg import Vgg19Features
-from overpaint.weights import VARIABLE, load_weights
+from overpaint.encoder.layers import CONVOLUTIONS, SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Calibration
+from overpaint.encoder.slim import SlimInfo, save_slim
+from overpaint.encoder.vgg import Vgg19Features
+from overpaint.encoder.weights import VARIABLE, load_weights
+from overpaint.settings.reading import load_config
+from overpaint.settings.schema import Config
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SWEEPS = sorted((REPOSITORY / "configs" / "sweeps").rglob("*.yaml"))
@@ -276,15 +276,15 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Plays Ctrl-C after a step."""
-    import overpaint.pyramid
+    import overpaint.runs.pyramid
 
     def arrange(step: int) -> None:
-        class CtrlC(overpaint.pyramid.StopWhenDiverged):
+        class CtrlC(overpaint.runs.pyramid.StopWhenDiverged):
             def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
                 if trainer.global_step == step:
                     raise KeyboardInterrupt
 
-        monkeypatch.setattr(overpaint.pyramid, "StopWhenDiverged", CtrlC)
+        monkeypatch.setattr(overpaint.runs.pyramid, "StopWhenDiverged", CtrlC)
 
     return arrange
 

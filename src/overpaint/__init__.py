@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from overpaint.version import __version__
 
 if TYPE_CHECKING:
-    from overpaint.config import load_config
+    from overpaint.encoder.vgg import Vgg19Features
     from overpaint.errors import ConfigError, DivergedError, ImageError, WeightsError
-    from overpaint.module import StyleTransferModule
-    from overpaint.record import RunResult
-    from overpaint.run import stylize
-    from overpaint.schema import Config
-    from overpaint.vgg import Vgg19Features
+    from overpaint.optimisation.module import StyleTransferModule
+    from overpaint.records.run_folder import RunResult
+    from overpaint.runs.stylize import stylize
+    from overpaint.settings.reading import load_config
+    from overpaint.settings.schema import Config
 
 __all__ = [
     "Config",
@@ -38,16 +38,16 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Config": "schema",
+    "Config": "settings.schema",
     "ConfigError": "errors",
     "DivergedError": "errors",
     "ImageError": "errors",
-    "RunResult": "record",
-    "StyleTransferModule": "module",
-    "Vgg19Features": "vgg",
+    "RunResult": "records.run_folder",
+    "StyleTransferModule": "optimisation.module",
+    "Vgg19Features": "encoder.vgg",
     "WeightsError": "errors",
-    "load_config": "config",
-    "stylize": "run",
+    "load_config": "settings.reading",
+    "stylize": "runs.stylize",
 }
 
 

@@ -19,12 +19,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from overpaint.config import load_config, to_preset, to_yaml
 from overpaint.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
 from overpaint.files import write_text
 from overpaint.interrupts import sigterm_as_interrupt
-from overpaint.schema import Config
-from overpaint.search import Outcome, grey_levels
+from overpaint.settings.reading import load_config, to_preset, to_yaml
+from overpaint.settings.schema import Config
+from overpaint.tuning.search import Outcome, grey_levels
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def main(
         if print_config:
             sys.stdout.write(to_yaml(config))
             return DONE
-        from overpaint.run import stylize  # PyTorch takes seconds; errors need not wait
+        from overpaint.runs.stylize import stylize  # PyTorch takes seconds; errors need not wait
 
         quiet_libraries()
         keep_freed_memory()
@@ -110,8 +110,8 @@ def tune_main(
                 raise ConfigError("--write: a study compares rates and chooses none.")
             _require_new_yaml(Path(write))
         # PyTorch takes seconds; errors need not wait.
-        from overpaint.series import compare_rates
-        from overpaint.tuning import tune
+        from overpaint.tuning.series import compare_rates
+        from overpaint.tuning.tune import tune
 
         quiet_libraries()
         keep_freed_memory()

@@ -11,9 +11,9 @@ import pytest
 import torch
 from conftest import REPOSITORY
 
-from overpaint.images import load_picture
-from overpaint.run import stylize
-from overpaint.schema import Config
+from overpaint.pictures.io import load_picture
+from overpaint.runs.stylize import stylize
+from overpaint.settings.schema import Config
 
 MakeConfig = Callable[..., Config]
 
@@ -21,7 +21,7 @@ MakeConfig = Callable[..., Config]
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
     spec = importlib.util.spec_from_file_location(
-        "benchmark", REPOSITORY / "scripts" / "benchmark.py"
+        "benchmark", REPOSITORY / "scripts" / "development" / "benchmark.py"
     )
     assert spec
     assert spec.loader

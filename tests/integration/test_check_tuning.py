@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY
 
-from overpaint.weights import VARIABLE
+from overpaint.encoder.weights import VARIABLE
 
 
 def check(vgg_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(REPOSITORY / "scripts" / "check_tuning.py"), *words],
+        [sys.executable, str(REPOSITORY / "scripts" / "development" / "check_tuning.py"), *words],
         cwd=REPOSITORY,
         env={**os.environ, VARIABLE: str(vgg_file), "NEURAL_STYLE_LOG": "ERROR"},
         capture_output=True,

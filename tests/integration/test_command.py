@@ -13,9 +13,9 @@ import yaml
 from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
-from overpaint.config import to_yaml
-from overpaint.run import stylize
-from overpaint.schema import Config
+from overpaint.runs.stylize import stylize
+from overpaint.settings.reading import to_yaml
+from overpaint.settings.schema import Config
 from overpaint.version import __version__
 
 MakeConfig = Callable[..., Config]

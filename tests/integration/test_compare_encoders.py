@@ -10,12 +10,16 @@ import pytest
 from conftest import REPOSITORY
 from PIL import Image
 
-from overpaint.weights import VARIABLE
+from overpaint.encoder.weights import VARIABLE
 
 
 def compare(vgg_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(REPOSITORY / "scripts" / "compare_encoders.py"), *words],
+        [
+            sys.executable,
+            str(REPOSITORY / "scripts" / "development" / "compare_encoders.py"),
+            *words,
+        ],
         cwd=REPOSITORY,
         env={**os.environ, VARIABLE: str(vgg_file), "NEURAL_STYLE_LOG": "WARNING"},
         capture_output=True,

@@ -10,10 +10,10 @@ import torch
 from conftest import make_picture
 from PIL import Image
 
-from overpaint.pyramid import _carried
-from overpaint.run import stylize
-from overpaint.schema import Config
-from overpaint.tensors import to_tensor
+from overpaint.pictures.tensors import to_tensor
+from overpaint.runs.pyramid import _carried
+from overpaint.runs.stylize import stylize
+from overpaint.settings.schema import Config
 
 MakeConfig = Callable[..., Config]
 COARSE_TO_FINE = (

@@ -15,11 +15,11 @@ from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
 from overpaint.cli import main
-from overpaint.config import to_yaml
 from overpaint.errors import DivergedError
-from overpaint.module import StyleTransferModule
-from overpaint.run import stylize
-from overpaint.schema import Config
+from overpaint.optimisation.module import StyleTransferModule
+from overpaint.runs.stylize import stylize
+from overpaint.settings.reading import to_yaml
+from overpaint.settings.schema import Config
 
 MakeConfig = Callable[..., Config]
 

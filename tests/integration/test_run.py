@@ -15,11 +15,11 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from overpaint.cli import main
-from overpaint.config import load_config
 from overpaint.errors import ConfigError
-from overpaint.module import StyleTransferModule
-from overpaint.run import stylize
-from overpaint.schema import Config
+from overpaint.optimisation.module import StyleTransferModule
+from overpaint.runs.stylize import stylize
+from overpaint.settings.reading import load_config
+from overpaint.settings.schema import Config
 
 MakeConfig = Callable[..., Config]
 

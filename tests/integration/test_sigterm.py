@@ -15,10 +15,10 @@ import pytest
 from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
-import overpaint.run
+import overpaint.runs.stylize
 from overpaint.cli import main
-from overpaint.config import to_yaml
-from overpaint.schema import Config
+from overpaint.settings.reading import to_yaml
+from overpaint.settings.schema import Config
 
 MakeConfig = Callable[..., Config]
 
@@ -77,13 +77,13 @@ def test_sigterm_keeps_the_picture_and_ends_the_process(
 def test_sigterm_while_the_files_are_written_comes_too_late(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_picture = overpaint.run.save_picture
+    save_picture = overpaint.runs.stylize.save_picture
 
     def interrupted(*arguments: Any) -> None:
         signal.raise_signal(signal.SIGTERM)
         save_picture(*arguments)
 
-    monkeypatch.setattr(overpaint.run, "save_picture", interrupted)
+    monkeypatch.setattr(overpaint.runs.stylize, "save_picture", interrupted)
     config = make_config()
     assert main(write(config, tmp_path / "settings.yaml")) == 0
     (folder,) = Path(config.output.dir).iterdir()

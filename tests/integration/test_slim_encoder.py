@@ -15,18 +15,18 @@ import torch
 from conftest import REPOSITORY, SLIM_WIDTHS, wandb_records
 from PIL import Image
 
-from overpaint.assembly import build_encoder, build_objective, used_layers
-from overpaint.config import load_config
-from overpaint.encoders import find_encoder
-from overpaint.images import load_picture
-from overpaint.layers import SLIM_CONVOLUTIONS, convolutions_up_to
-from overpaint.run import stylize
-from overpaint.schema import Config
-from overpaint.scoring import SCORE_LAYERS, Judge
-from overpaint.slim import BUILT_IN, read_slim
-from overpaint.tensors import to_tensor
-from overpaint.vgg import Vgg19Features
-from overpaint.weights import VARIABLE, load_weights
+from overpaint.building.objective import build_encoder, build_objective, used_layers
+from overpaint.encoder.choosing import find_encoder
+from overpaint.encoder.layers import SLIM_CONVOLUTIONS, convolutions_up_to
+from overpaint.encoder.slim import BUILT_IN, read_slim
+from overpaint.encoder.vgg import Vgg19Features
+from overpaint.encoder.weights import VARIABLE, load_weights
+from overpaint.losses.scoring import SCORE_LAYERS, Judge
+from overpaint.pictures.io import load_picture
+from overpaint.pictures.tensors import to_tensor
+from overpaint.runs.stylize import stylize
+from overpaint.settings.reading import load_config
+from overpaint.settings.schema import Config
 
 MakeConfig = Callable[..., Config]
 STYLIZE = REPOSITORY / "scripts" / "stylize.py"
@@ -214,7 +214,10 @@ def test_pictures_of_the_slim_network_please_the_full_one(
 def make_slim(vgg_file: Path, target: Path, *words: str) -> dict[str, Any]:
     done = subprocess.run(
         [
-            *(sys.executable, str(REPOSITORY / "scripts" / "make_slim_encoder.py")),
+            *(
+                sys.executable,
+                str(REPOSITORY / "scripts/development/slim_encoder/make.py"),
+            ),
             *("--weights", str(vgg_file), "--output", str(target)),
             *("--widths", *map(str, SLIM_WIDTHS), "--pictures", "4", "--edge", "32", *words),
         ],
@@ -251,7 +254,10 @@ def test_the_whole_making_gives_a_network_that_paints(
 def test_making_from_something_else_is_refused_in_one_line(tmp_path: Path, slim_file: Path) -> None:
     done = subprocess.run(
         [
-            *(sys.executable, str(REPOSITORY / "scripts" / "make_slim_encoder.py")),
+            *(
+                sys.executable,
+                str(REPOSITORY / "scripts/development/slim_encoder/make.py"),
+            ),
             *("--weights", str(slim_file), "--output", str(tmp_path / "no.safetensors")),
         ],
         capture_output=True,

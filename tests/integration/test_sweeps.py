@@ -16,8 +16,8 @@ from conftest import REPOSITORY, SWEEPS, wandb_records
 from PIL import Image
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from overpaint.config import load_config, to_dict
-from overpaint.schema import Config
+from overpaint.settings.reading import load_config, to_dict
+from overpaint.settings.schema import Config
 
 KEYS = {"project", "name", "program", "method", "run_cap", "metric", "parameters"}
 KEYS |= {"early_terminate", "command"}

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from overpaint.config import load_config, to_yaml
-from overpaint.schema import Config
+from overpaint.settings.reading import load_config, to_yaml
+from overpaint.settings.schema import Config
 from overpaint.version import __version__
 
 

@@ -14,16 +14,17 @@ import pytest
 from conftest import wandb_history, wandb_runs, wandb_summary
 from PIL import Image
 
-from overpaint import series, tuning
-from overpaint.assembly import read_sources
-from overpaint.config import load_config
+from overpaint.building.objective import read_sources
 from overpaint.errors import ConfigError, DivergedError
-from overpaint.run import stylize
-from overpaint.schema import Config
-from overpaint.search import Outcome, spaced
-from overpaint.series import compare_rates
-from overpaint.tuning import TuneResult, tune
-from overpaint.workbench import Workbench, open_workbench
+from overpaint.runs.stylize import stylize
+from overpaint.settings.reading import load_config
+from overpaint.settings.schema import Config
+from overpaint.tuning import series
+from overpaint.tuning import tune as tuning
+from overpaint.tuning.search import Outcome, spaced
+from overpaint.tuning.series import compare_rates
+from overpaint.tuning.tune import TuneResult, tune
+from overpaint.tuning.workbench import Workbench, open_workbench
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,11 +17,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-import overpaint.run
-import overpaint.series
-import overpaint.tuning
+import overpaint.runs.stylize
+import overpaint.tuning.series
+import overpaint.tuning.tune
 from overpaint.cli import keep_freed_memory, main, split_styles, tune_main
-from overpaint.config import load_config
 from overpaint.errors import (
     ConfigError,
     DivergedError,
@@ -29,10 +28,11 @@ from overpaint.errors import (
     TrackingError,
     WeightsError,
 )
-from overpaint.schema import Config
-from overpaint.search import Outcome
-from overpaint.series import SeriesResult
-from overpaint.tuning import TuneResult
+from overpaint.settings.reading import load_config
+from overpaint.settings.schema import Config
+from overpaint.tuning.search import Outcome
+from overpaint.tuning.series import SeriesResult
+from overpaint.tuning.tune import TuneResult
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEFAULT = "configs/default.yaml"
@@ -65,7 +65,7 @@ def run_ends(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
                 raise outcome
             return outcome
 
-        monkeypatch.setattr(overpaint.run, "stylize", stylize)
+        monkeypatch.setattr(overpaint.runs.stylize, "stylize", stylize)
         return configs
 
     return replace
@@ -176,7 +176,9 @@ def test_sigterm_exits_with_143_and_its_handler_is_given_back(
 ) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(
-        overpaint.run, "stylize", lambda *args, **options: signal.raise_signal(signal.SIGTERM)
+        overpaint.runs.stylize,
+        "stylize",
+        lambda *args, **options: signal.raise_signal(signal.SIGTERM),
     )
     assert main(DEFAULT) == 143
     assert capsys.readouterr().err.startswith("Interrupted")
@@ -354,8 +356,8 @@ def test_warnings_and_errors_stand_out_on_a_terminal(
 ) -> None:
     class Warns(WeightsError):
         def __str__(self) -> str:
-            logging.getLogger("overpaint.encoders").info("plain")
-            logging.getLogger("overpaint.encoders").warning("careful")
+            logging.getLogger("overpaint.encoder.choosing").info("plain")
+            logging.getLogger("overpaint.encoder.choosing").warning("careful")
             return "no weights"
 
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -391,8 +393,8 @@ def search_ends(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[...
             configs.append(config)
             return SeriesResult({"one way": [CALM], "another": [LOST]}, tmp_path / "found", 1.5)
 
-        monkeypatch.setattr(overpaint.tuning, "tune", tune)
-        monkeypatch.setattr(overpaint.series, "compare_rates", compare_rates)
+        monkeypatch.setattr(overpaint.tuning.tune, "tune", tune)
+        monkeypatch.setattr(overpaint.tuning.series, "compare_rates", compare_rates)
         return configs
 
     return arrange

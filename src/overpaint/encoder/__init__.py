@@ -1,0 +1,4 @@
+"""The frozen network, its weights and its layers' names.
+
+What is made of its features is in `losses`.
+"""

@@ -1,0 +1,119 @@
+"""The frozen encoder: VGG-19 up to the deepest layer asked for, with named feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import skip_init
+
+from overpaint.encoder.layers import Calibration, convolutions_up_to, minimum_edge
+
+# ImageNet statistics of the training images of torchvision's VGG-19, per RGB channel.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+# Is given a layer's name and map; returns the map that the next layer reads.
+Visit = Callable[[str, Tensor], Tensor]
+
+
+def normalized(image: Tensor) -> Tensor:
+    """An image, (B, 3, H, W) in sRGB from 0 to 1, as the first convolution expects it."""
+    mean, std = (torch.tensor(one).view(1, 3, 1, 1).to(image) for one in (MEAN, STD))
+    return (image - mean) / std
+
+
+class Vgg19Features(nn.Module):
+    """VGG-19 (Simonyan & Zisserman 2014) without its classifier, or a slimmer one, frozen.
+
+    Args:
+        layers: names of the maps that `forward` returns, such as `relu4_2` (after the ReLU) or
+            `conv4_2` (before it). Nothing beyond the deepest one is built.
+        weights: `convB_I.weight` and `convB_I.bias` for every convolution built; their shapes
+            give the channels.
+        pooling: `max`, as trained, or `avg`, which Gatys et al. 2015 (section Methods) found to
+            improve the gradient flow and the look.
+        whole: repeat the last row and column of an image until every pooling divides evenly. A
+            pooling drops what is left over, up to 15 pixels before the fifth block, where an image
+            that is optimised is then held by the shallow layers alone and turns garish.
+        calibration: of a slimmer network's layers; kept for the losses.
+
+    Raises:
+        ConfigError: if a layer is unknown.
+        KeyError: if `weights` lacks a tensor.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        layers: Iterable[str],
+        weights: Mapping[str, Tensor],
+        *,
+        pooling: Literal["max", "avg"] = "max",
+        whole: bool = False,
+        calibration: Mapping[str, Calibration] | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = tuple(dict.fromkeys(layers))
+        self.calibration = dict(calibration or {})
+        self.minimum_edge = minimum_edge(self.layers)
+        self._table = convolutions_up_to(self.layers)
+        self._multiple = self.minimum_edge if whole else 1
+        self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
+        self.convolutions = nn.ModuleDict()
+        for layer in self._table:
+            state = {kind: weights[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
+            outputs, inputs = state["weight"].shape[:2]
+            module = skip_init(  # type: ignore[no-untyped-call]  # random weights would only be overwritten
+                nn.Conv2d, inputs, outputs, kernel_size=3, padding=1
+            )
+            module.load_state_dict(state)
+            self.convolutions[layer.conv] = module
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, image: Tensor, visit: Visit | None = None) -> dict[str, Tensor]:
+        """Computes the feature maps of `layers`.
+
+        Args:
+            image: (B, 3, H, W), sRGB in [0, 1].
+            visit: is given the name and the map of each of `layers`, and returns the map that the
+                next layer reads. By default the map itself.
+
+        Returns:
+            Layer name to (B, C, H / 2^p, W / 2^p) for p poolings before it, edges rounded down, or
+            as if they were of the padded image if it is taken as a `whole`.
+
+        Raises:
+            ValueError: if an edge is smaller than `minimum_edge`.
+        """
+        if min(image.shape[-2:]) < self.minimum_edge:
+            raise ValueError(
+                f"an image of {tuple(image.shape[-2:])} pixels is too small for {self.layers}; "
+                f"each edge needs {self.minimum_edge}"
+            )
+        features: dict[str, Tensor] = {}
+        x = (image - self.mean) / self.std
+        below, right = (-edge % self._multiple for edge in image.shape[-2:])
+        if below or right:
+            x = F.pad(x, (0, right, 0, below), mode="replicate")
+        block = 1
+        for layer in self._table:
+            if layer.block != block:
+                x, block = self._pool(x, 2), layer.block
+            x = self.convolutions[layer.conv](x)
+            if layer.conv in self.layers:
+                x = features[layer.conv] = visit(layer.conv, x) if visit else x
+                x = F.relu(x)  # a map that is handed out must not be rewritten
+            else:
+                x = F.relu_(x)  # saves a copy; neither convolution nor ReLU needs it for gradients
+            if layer.relu in self.layers:
+                x = features[layer.relu] = visit(layer.relu, x) if visit else x
+        return features

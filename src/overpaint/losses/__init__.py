@@ -1,0 +1,1 @@
+"""The papers' formulas, and how a finished picture is judged. Features come from `encoder`."""

@@ -1,0 +1,4 @@
+"""The picture as a parameter, and what moves it: module, optimisers, schedules, devices.
+
+No files.
+"""

@@ -1,0 +1,143 @@
+"""Short runs from one start with different optimisers, side by side as one batch.
+
+Each picture is a parameter of its own with an optimiser of its own. The losses of a batch do not
+depend on each other, so one backward pass of their sum gives every picture the gradient that it
+would have had alone; only the passes through the encoder are shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from overpaint.pictures.tensors import clamped_share
+
+# From (K, 3, H, W) to (K,).
+Measure = Callable[[Tensor], Tensor]
+# From a picture to its optimiser and that one's rate schedule.
+Build = Callable[[nn.Parameter], tuple[Optimizer, LRScheduler]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one optimiser did to the picture."""
+
+    losses: tuple[float, ...]
+    """Total loss before each step and after the last one: one more than there are steps."""
+    moved: tuple[float, ...]
+    """Mean absolute change of the picture in each step, in 8-bit grey levels."""
+    clamped: float
+    """Share of the values of the last picture that are exactly 0 or 1."""
+    pictures: dict[int, Tensor]
+    """Step to the picture after it, (1, 3, H, W) on the CPU."""
+
+
+def run_trials(
+    start: Tensor,
+    measure: Measure,
+    optimizers: Sequence[Build],
+    *,
+    steps: int,
+    pictures_at: Collection[int] = (),
+    loss_scale: float = 1.0,
+) -> list[Trial]:
+    """Optimises copies of `start` together, one with each optimiser.
+
+    Args:
+        start: (1, 3, H, W), sRGB in [0, 1].
+        measure: the total losses of images, none of which depends on another image.
+        optimizers: each builds the optimiser of a picture and its rate schedule.
+        steps: of each trial.
+        pictures_at: steps after which the pictures are kept, beside the last step.
+        loss_scale: factor of the loss that the optimisers see; losses returned are without it.
+
+    Returns:
+        One trial for each optimiser, in their order. As in a run, pictures are clamped to [0, 1]
+        after each step. A trial that diverges has losses that are not finite from there on, and
+        does not touch the others.
+    """
+    images = [nn.Parameter(start.detach().clone()) for _ in optimizers]
+    built = [build(image) for build, image in zip(optimizers, images, strict=True)]
+    losses: list[Tensor] = []
+    moved: list[Tensor] = []
+    pictures: list[dict[int, Tensor]] = [{} for _ in images]
+    for step in range(1, steps + 1):
+        totals, gradients = gradients_of(images, measure, loss_scale)
+        losses.append(totals)
+        before = torch.cat([image.detach() for image in images])
+        for image, total, gradient, (optimizer, rates) in zip(
+            images, totals, gradients, built, strict=True
+        ):
+            optimizer.step(_closure(image, total * loss_scale, gradient, measure, loss_scale))
+            with torch.no_grad():
+                image.clamp_(0, 1)
+            rates.step()
+        after = torch.cat([image.detach() for image in images])
+        moved.append((after - before).abs().mean((1, 2, 3)) * 255)
+        if step == steps or step in pictures_at:
+            for kept, picture in zip(pictures, torch.split(after.cpu(), 1), strict=True):
+                kept[step] = picture
+    with torch.no_grad():
+        losses.append(measure(torch.cat([*images])))
+    return [
+        Trial(tuple(own_losses), tuple(own_moved), clamped_share(image.detach()), kept)
+        for own_losses, own_moved, image, kept in zip(
+            torch.stack(losses, 1).tolist(),
+            torch.stack(moved, 1).tolist(),
+            images,
+            pictures,
+            strict=True,
+        )
+    ]
+
+
+def gradients_of(
+    images: Sequence[Tensor], measure: Measure, loss_scale: float = 1.0
+) -> tuple[Tensor, list[Tensor]]:
+    """The losses of images and the gradient of each one's own loss, in one pass.
+
+    Args:
+        images: K of (1, 3, H, W).
+        measure: their losses, none of which depends on another image.
+        loss_scale: factor of the gradients.
+
+    Returns:
+        (K,) and K of (1, 3, H, W).
+    """
+    batch = torch.cat([image.detach() for image in images]).requires_grad_()
+    totals = measure(batch)
+    # Not torch.autograd.grad: its gradient may lie in memory in another order than the images, and
+    # PyTorch's fused Adam on the CPU reads both in one order.
+    (totals.sum() * loss_scale).backward()  # type: ignore[no-untyped-call]
+    assert batch.grad is not None
+    return totals.detach(), list(torch.split(batch.grad, 1))
+
+
+def _closure(
+    image: nn.Parameter,
+    loss: Tensor,
+    gradient: Tensor,
+    measure: Measure,
+    loss_scale: float,
+) -> Callable[[], float]:
+    """What an optimiser calls: first the values that the batch has found, then the image alone.
+
+    Only a line search calls it again within a step, with the image moved.
+    """
+    known = True
+
+    def evaluate() -> float:
+        nonlocal known
+        if known:
+            known = False
+            image.grad = gradient
+            return loss  # type: ignore[return-value]  # a tensor, as optimisers take it too
+        total, (image.grad,) = gradients_of([image], measure, loss_scale)
+        return total * loss_scale  # type: ignore[return-value]
+
+    return evaluate

@@ -1,0 +1,216 @@
+"""The search for a learning rate: a range test, then rounds of trials by successive halving."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from overpaint.errors import ConfigError
+from overpaint.interrupts import interrupts_ignored
+from overpaint.pictures.io import save_picture
+from overpaint.records.run_folder import save_settings
+from overpaint.settings.schema import Config
+from overpaint.tuning.chart import contact_sheet, save_chart
+from overpaint.tuning.search import Outcome, bracket, choose, next_rates, plan_rounds, spaced
+from overpaint.tuning.study import Study, facts_of, finite, open_study, row_label, table_of
+from overpaint.tuning.workbench import Workbench, open_workbench
+
+logger = logging.getLogger(__name__)
+
+# Of the range test: about nine to a factor of ten.
+RANGE_STEPS = 40
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """What a search found."""
+
+    config: Config
+    """The settings with the rate found."""
+    outcome: Outcome
+    """Of that rate, in the last round."""
+    rounds: tuple[tuple[Outcome, ...], ...]
+    """All trials."""
+    size: int
+    """Longer edge of the trials' pictures, in pixels."""
+    folder: Path
+    """Absolute path; holds lr.json, lr.png, contact_sheet.png and config.yaml."""
+    seconds: float
+    """Of the trials, with their preparation."""
+
+
+def tune(config: Config) -> TuneResult:
+    """Looks for the learning rate that brings the loss furthest down in a given number of steps.
+
+    A range test, in which the rate rises from step to step, shows between which rates the loss
+    falls; trials of equal length then compare rates between them, first many over few steps, then
+    the best and their neighbours over more. They start from the same picture, at a small size.
+
+    Args:
+        config: checked settings of a run; its `optimizer.lr` does not count, `tune` does.
+
+    Returns:
+        The settings with the rate, and the trials that led to it.
+
+    Raises:
+        ConfigError: if the range is empty, or no rate can change the picture.
+        DivergedError: if no rate gives a picture.
+        ImageError, WeightsError, TrackingError, OSError: as `stylize` does.
+    """
+    with open_study(config, "tune") as study:
+        began = time.monotonic()
+        bench = open_workbench(study.config, study.sources)
+        search = _Search(study, bench)
+        outcome = None
+        try:
+            search.find_range()
+            outcome = search.run_rounds()
+        finally:  # what is known is kept, also after Ctrl-C
+            seconds = time.monotonic() - began
+            with interrupts_ignored():
+                search.save(outcome, seconds)
+        optimizer = replace(study.config.optimizer, lr=outcome.rate)
+        chosen = replace(study.config, optimizer=optimizer)
+        save_settings(chosen, study.folder / "config.yaml")
+        return TuneResult(
+            config=chosen,
+            outcome=outcome,
+            rounds=tuple(map(tuple, search.rounds)),
+            size=bench.config.image.size,
+            folder=study.folder,
+            seconds=seconds,
+        )
+
+
+class _Search:
+    """One search while it goes on."""
+
+    def __init__(self, study: Study, bench: Workbench) -> None:
+        self._study = study
+        self._bench = bench
+        self._ends: tuple[float, float] = (0.0, 0.0)
+        self._range_test: tuple[list[float], tuple[float, ...]] = ([], ())
+        self.rounds: list[list[Outcome]] = []
+        self._pictures: list[list[dict[int, Image.Image]]] = []
+
+    def find_range(self) -> None:
+        """The range test; ends that the settings give stay as they are."""
+        given = self._study.config.tune
+        lowest, highest = self._bench.rates_by_length()
+        ends = (given.lowest or lowest, given.highest or highest)
+        if not ends[0] < ends[1]:
+            raise ConfigError(
+                f"tune: no rates between {ends[0]:g} and {ends[1]:g}; "
+                "give both tune.lowest and tune.highest, or neither."
+            )
+        rates = spaced(*ends, RANGE_STEPS)
+        losses = self._bench.range_test(rates)
+        self._range_test = (rates, losses)
+        low, high = bracket(rates, losses)
+        self._ends = (given.lowest or low, given.highest or high)
+        logger.info(
+            "Range test from %.3g to %.3g: the loss falls from %.3g on and is up again by %.3g.",
+            *(*ends, low, high),
+        )
+
+    def run_rounds(self) -> Outcome:
+        """All rounds; the outcome of the rate chosen, in the last of them."""
+        given, steps = self._study.config.tune, self._study.config.schedule.steps
+        plan = plan_rounds(given.candidates, min(given.steps, steps), given.rounds)
+        if steps > given.steps:
+            logger.info(
+                "Rates are compared over %d steps, a run has %d: the longer, the lower the best "
+                "rate; tune.steps changes that.",
+                *(given.steps, steps),
+            )
+        rates = spaced(*self._ends, plan[0].rates)
+        for number, (one, after) in enumerate(zip(plan, [*plan[1:], None], strict=True), 1):
+            began = time.monotonic()
+            at = (1, max(1, one.steps // 4)) if number == 1 else ()
+            outcomes, pictures = self._bench.try_rates(rates, one.steps, pictures_at=at)
+            self.rounds.append(outcomes)
+            self._pictures.append(pictures)
+            self._study.log_trials(self._bench.config, f"round {number}", outcomes, pictures)
+            best = min(outcomes, key=lambda outcome: outcome.loss)
+            logger.info(
+                "Round %d of %d: %d rates, %d steps each, in %.0f s; least loss %.4g at %.3g.",
+                *(number, len(plan), len(rates), one.steps, time.monotonic() - began),
+                *(best.loss, best.rate),
+            )
+            if after:
+                is_last = after is plan[-1]
+                rates = next_rates(outcomes, after.rates, refine=not is_last)
+        outcome = choose(self.rounds[-1])
+        for name, end in zip(("lowest", "highest"), self._ends, strict=True):
+            if math.isclose(outcome.rate, end, rel_tol=0.01):
+                logger.warning(
+                    "The rate found, %.3g, is the %s one tried; tune.%s can widen the search.",
+                    *(outcome.rate, name, name),
+                )
+        return outcome
+
+    def save(self, outcome: Outcome | None, seconds: float) -> None:
+        """Writes what there is so far and hands it to W&B.
+
+        Args:
+            outcome: of the rate chosen, if it has come to that.
+            seconds: since the study began.
+        """
+        rates, losses = self._range_test
+        chosen = None if outcome is None else outcome.rate
+        self._study.save(
+            {
+                "chosen": chosen,
+                "seconds": round(seconds, 1),
+                "optimizer": self._bench.config.optimizer.name,
+                "normalization": self._bench.config.loss.normalization,
+                "size": self._bench.config.image.size,
+                "precision": self._bench.precision,
+                "range_test": {
+                    "rates": rates,
+                    "losses": [finite(loss) for loss in losses],
+                    "lowest": self._ends[0],
+                    "highest": self._ends[1],
+                },
+                "rounds": [[facts_of(one) for one in outcomes] for outcomes in self.rounds],
+            }
+        )
+        if not self.rounds:
+            return
+        folder, config = self._study.folder, self._bench.config
+        save_chart(
+            folder / "lr.png",
+            self.rounds,
+            title=f"{config.optimizer.name}, {config.loss.normalization} losses, "
+            f"{config.image.size} px: {folder.name}",
+            chosen=chosen,
+            range_test=(rates, losses[1:]),
+        )
+        save_picture(self._sheet(chosen), folder / "contact_sheet.png")
+        if self._study.tracking:
+            named = {f"round {i}": one for i, one in enumerate(self.rounds, 1)}
+            self._study.tracking.log_study(
+                table_of(named),
+                {"lr": folder / "lr.png", "contact_sheet": folder / "contact_sheet.png"},
+                {"chosen_lr": chosen, "seconds": seconds},
+            )
+
+    def _sheet(self, chosen: float | None) -> Image.Image:
+        rows: dict[float, dict[str, Image.Image]] = {}
+        labels: dict[float, str] = {}
+        for outcomes, kept in zip(self.rounds, self._pictures, strict=True):
+            for outcome, pictures in zip(outcomes, kept, strict=True):
+                labels[outcome.rate] = row_label(outcome)
+                row = rows.setdefault(outcome.rate, {})
+                for step, picture in sorted(pictures.items()):
+                    row[f"step {step} of {outcome.steps}"] = picture
+        return contact_sheet(
+            {labels[rate]: rows[rate] for rate in sorted(rows)},
+            columns=list(dict.fromkeys(name for row in rows.values() for name in row)),
+            marked=None if chosen is None else labels[chosen],
+        )

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from torch import Tensor
+
+from overpaint.errors import ConfigError
+from overpaint.pictures.tensors import clamped_share, start_image, to_picture, to_tensor
+
+MODES = ("content", "style", "file", "noise", "blend", "multiply")
+
+pixels = hnp.arrays(
+    np.uint8,
+    st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)),
+    elements=st.integers(0, 255),
+)
+
+
+def image(seed: int, height: int = 24, width: int = 40) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def start(mode: str, **changed: object) -> Tensor:
+    given: dict[str, object] = {"content": image(101), "picture": image(102)}
+    return start_image(mode, **{**given, **changed})  # type: ignore[arg-type]
+
+
+@settings(deadline=None)
+@given(pixels)
+def test_a_picture_survives_the_round_trip_exactly(levels: np.ndarray) -> None:
+    picture = to_picture(to_tensor(Image.fromarray(levels)))
+    assert picture.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(picture), levels)
+
+
+@settings(deadline=None)
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(st.just(1), st.just(3), st.integers(1, 6), st.integers(1, 6)),
+        elements=st.floats(0, 1, width=32),
+    )
+)
+def test_a_tensor_survives_the_round_trip_within_half_a_grey_level(values: np.ndarray) -> None:
+    again = to_tensor(to_picture(torch.from_numpy(values)))
+    assert again.shape == values.shape
+    assert np.abs(again.numpy() - values).max() <= 0.5 / 255 + 1e-6
+
+
+def test_a_tensor_is_float32_channels_first_in_0_to_1() -> None:
+    levels = np.zeros((2, 3, 3), dtype=np.uint8)
+    levels[0, 2] = (255, 51, 0)
+    tensor = to_tensor(Image.fromarray(levels))
+    assert tensor.shape == (1, 3, 2, 3)
+    assert tensor.dtype == torch.float32
+    assert tensor.is_contiguous()
+    assert tensor[0, :, 0, 2].tolist() == pytest.approx([1.0, 0.2, 0.0])
+    assert tensor.sum().item() == pytest.approx(1.2)
+
+
+def test_a_grey_picture_becomes_three_equal_channels() -> None:
+    tensor = to_tensor(Image.new("L", (2, 2), 102))
+    assert tensor.shape == (1, 3, 2, 2)
+    assert tensor.unique().tolist() == pytest.approx([0.4])
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [(-0.5, 0), (0.0, 0), (0.5 / 255, 0), (0.7 / 255, 1), (1.0, 255), (7.0, 255)],
+)
+def test_values_are_clamped_and_rounded_to_a_level(value: float, level: int) -> None:
+    assert to_picture(torch.full((1, 3, 1, 1), value)).getpixel((0, 0)) == (level,) * 3
+
+
+def test_a_parameter_of_low_precision_can_be_shown() -> None:
+    parameter = torch.nn.Parameter(torch.full((1, 3, 2, 2), 0.5, dtype=torch.bfloat16))
+    assert to_picture(parameter).getpixel((1, 1)) == (128, 128, 128)
+
+
+def test_a_picture_does_not_change_with_its_tensor() -> None:
+    tensor = torch.zeros(1, 3, 2, 2)
+    picture = to_picture(tensor)
+    tensor.fill_(1)
+    assert picture.getpixel((0, 0)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 5), (2, 3, 4, 5), (1, 1, 4, 5), (1, 4, 5, 3)])
+def test_other_shapes_are_no_picture(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=rf"got \({', '.join(map(str, shape))}\)"):
+        to_picture(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_not_finite_are_no_picture(value: float) -> None:
+    tensor = torch.zeros(1, 3, 2, 2)
+    tensor[0, 1, 1, 0] = value
+    with pytest.raises(ValueError, match="not finite"):
+        to_picture(tensor)
+
+
+@pytest.mark.parametrize(
+    ("values", "share"),
+    [
+        ([0.0, 1.0, 0.5, 0.25], 0.5),
+        ([0.0, 0.0, 0.0, 0.0], 1.0),
+        ([1.0, 1.0, 1.0, 0.5], 0.75),
+        ([1e-7, 1 - 1e-6, 0.5, 0.5], 0.0),  # near the ends is not at them
+        ([float("nan"), 1.0, 0.5, 0.5], 0.25),
+    ],
+)
+def test_the_share_on_the_clamp_counts_what_is_exactly_at_the_ends(
+    values: list[float], share: float
+) -> None:
+    assert clamped_share(torch.tensor(values).repeat(3).view(1, 3, 2, 2)) == share
+
+
+def test_the_share_on_the_clamp_counts_each_channel() -> None:
+    black_and_white = torch.full((1, 3, 2, 2), 0.5)
+    black_and_white[0, 2] = 1
+    assert clamped_share(black_and_white) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_start_has_the_contents_shape_and_range(mode: str) -> None:
+    tensor = start(mode)
+    assert tensor.shape == (1, 3, 24, 40)
+    assert tensor.dtype == torch.float32
+    assert tensor.min() >= 0
+    assert tensor.max() <= 1
+
+
+@pytest.mark.parametrize(("mode", "seed"), [("content", 101), ("style", 102), ("file", 102)])
+def test_a_run_can_start_from_a_picture(mode: str, seed: int) -> None:
+    assert torch.equal(start(mode), image(seed))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_start_is_a_copy(mode: str) -> None:
+    sources = {"content": image(101), "picture": image(102)}
+    start(mode, **sources).fill_(7)
+    for seed, source in zip((101, 102), sources.values(), strict=True):
+        assert torch.equal(source, image(seed))
+
+
+def test_noise_is_uniform_over_the_whole_range() -> None:
+    noise = start("noise", content=image(101, 128, 128))
+    assert noise.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert noise.std().item() == pytest.approx(12**-0.5, abs=0.01)
+    assert noise.min() < 0.01
+    assert noise.max() > 0.99
+
+
+def test_noise_ignores_the_pictures() -> None:
+    blank = torch.zeros(1, 3, 24, 40)
+    assert torch.equal(start("noise"), start("noise", content=blank, picture=blank))
+
+
+@pytest.mark.parametrize("mode", ["noise", "blend", "multiply"])
+@pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
+def test_the_same_seed_gives_the_same_noise_whatever_was_drawn_before(mode: str, seed: int) -> None:
+    first = start(mode, seed=seed)
+    with torch.random.fork_rng():
+        torch.rand(5)
+        second = start(mode, seed=seed)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("mode", ["noise", "blend", "multiply"])
+def test_another_seed_gives_other_noise(mode: str) -> None:
+    assert not torch.allclose(start(mode, seed=0), start(mode, seed=1), atol=0.1)
+
+
+def test_drawing_noise_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    start("noise")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_multiply_is_noise_times_content() -> None:
+    assert torch.equal(start("multiply", seed=3), start("noise", seed=3) * image(101))
+
+
+@pytest.mark.parametrize(("ratio", "mode"), [(0.0, "content"), (1.0, "noise")])
+def test_blend_reaches_content_and_noise_at_its_ends(ratio: float, mode: str) -> None:
+    assert torch.equal(start("blend", noise_ratio=ratio), start(mode))
+
+
+def test_blend_holds_as_much_noise_as_asked_for() -> None:
+    expected = 0.25 * start("noise", seed=5) + 0.75 * image(101)
+    assert torch.allclose(start("blend", seed=5, noise_ratio=0.25), expected, atol=1e-6)
+
+
+def test_an_unknown_mode_is_answered_with_the_closest_one() -> None:
+    with pytest.raises(ConfigError, match=r"init\.mode 'contnet'; did you mean 'content'\?"):
+        start("contnet")
+
+
+def test_mode_file_needs_a_picture() -> None:
+    with pytest.raises(ValueError, match="'file'"):
+        start("file", picture=None)
+
+
+def test_the_clamped_share_counts_what_is_exactly_black_or_white() -> None:
+    values = torch.tensor([0.0, 1.0, 1e-6, 1 - 1e-6, 0.5, 1.0]).reshape(1, 3, 1, 2)
+    assert clamped_share(values) == 0.5
+    assert clamped_share(torch.full((1, 3, 2, 2), 0.5)) == 0
