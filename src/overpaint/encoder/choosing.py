@@ -7,9 +7,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from overpaint.encoder.layers import SLIM_CONVOLUTIONS, Convolution
+from overpaint.encoder.layers import SLIM_CONVOLUTIONS, Convolution, EncoderName
 from overpaint.encoder.slim import BUILT_IN, load_slim
-from overpaint.encoder.weights import EncoderName, VggWeights, load_weights
+from overpaint.encoder.weights import VggWeights, load_weights
 from overpaint.errors import WeightsError, WeightsUnavailableError
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from overpaint.errors import lookup
+
+EncoderName = Literal["vgg19", "vgg19_slim"]
 
 # Channels and number of convolutions of the five blocks; 2x2 pooling lies between two blocks.
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
@@ -70,6 +73,16 @@ LAYER_NAMES = tuple(name for layer in CONVOLUTIONS for name in (layer.conv, laye
 # What the slim network has: everything up to the deepest style layer of Gatys et al.
 SLIM_CONVOLUTIONS = CONVOLUTIONS[: LAYER_NAMES.index("relu5_1") // 2 + 1]
 SLIM_LAYER_NAMES = LAYER_NAMES[: 2 * len(SLIM_CONVOLUTIONS)]
+
+# Where style and content are compared by default, with each layer's share w_l.
+STYLE_LAYERS = {
+    "relu1_1": 0.35,
+    "relu2_1": 0.20,
+    "relu3_1": 0.17,
+    "relu4_1": 0.18,
+    "relu5_1": 0.10,
+}
+CONTENT_LAYERS = {"relu4_2": 1.0}
 
 
 def convolutions_up_to(layers: Iterable[str]) -> tuple[Convolution, ...]:

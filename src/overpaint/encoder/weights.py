@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
 from overpaint.connection import answers
-from overpaint.encoder.layers import Calibration, Convolution
+from overpaint.encoder.layers import Calibration, Convolution, EncoderName
 from overpaint.errors import WeightsError, WeightsUnavailableError
 from overpaint.files import file_sha256
 
@@ -29,7 +28,6 @@ VARIABLE = "NEURAL_STYLE_VGG19"
 HUB_FILE = "vgg19-dcbb9e9d.pth"
 STALL_TIMEOUT_S = 10.0
 KINDS = ("weight", "bias")
-EncoderName = Literal["vgg19", "vgg19_slim"]
 
 
 @dataclass(frozen=True)

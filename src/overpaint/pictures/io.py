@@ -9,7 +9,6 @@ import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
@@ -17,6 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from overpaint.errors import ImageError
 from overpaint.files import replacing
+from overpaint.pictures.formats import SAVE_OPTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -149,20 +149,13 @@ def save_picture(
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    options: dict[str, Any]
+    if suffix not in SAVE_OPTIONS:
+        raise ImageError(f"'{path}': cannot write '{suffix}'; use .png, .jpg, .webp or .tif.")
+    options = dict(SAVE_OPTIONS[suffix])
     if suffix == ".png":
-        info = PngInfo()
+        options["pnginfo"] = info = PngInfo()
         for keyword, value in (text or {}).items():
             info.add_itxt(keyword, value, zip=True)
-        options = {"pnginfo": info}
-    elif suffix in (".jpg", ".jpeg"):
-        options = {"quality": 95, "subsampling": 0}
-    elif suffix == ".webp":
-        options = {"quality": 95}
-    elif suffix in (".tif", ".tiff"):
-        options = {"compression": "tiff_lzw"}
-    else:
-        raise ImageError(f"'{path}': cannot write '{suffix}'; use .png, .jpg, .webp or .tif.")
     try:
         with replacing(path) as temporary:
             image.save(temporary, **options)
