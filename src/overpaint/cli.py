@@ -22,8 +22,9 @@ from rich.table import Table
 from overpaint.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
 from overpaint.files import write_text
 from overpaint.interrupts import sigterm_as_interrupt
-from overpaint.settings.reading import load_config, to_preset, to_yaml
+from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_preset, to_yaml
 from overpaint.tuning.search import Outcome, grey_levels
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,8 @@ def tune_main(
 
     def act(console: Console) -> int:
         # Whatever rate is set is not used; gradient descent has none by default.
-        config = load_config(config_path, overrides, values={**(values or {}), "optimizer.lr": 1.0})
+        unrated = {**(values or {}), "optimizer.lr": 1.0}
+        config = load_config(config_path, overrides, values=unrated, task="tune")
         if write is not None:
             if study:
                 raise ConfigError("--write: a study compares rates and chooses none.")

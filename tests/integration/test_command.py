@@ -14,8 +14,8 @@ from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
 from overpaint.runs.stylize import stylize
-from overpaint.settings.reading import to_yaml
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_yaml
 from overpaint.version import __version__
 
 MakeConfig = Callable[..., Config]

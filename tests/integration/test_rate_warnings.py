@@ -18,8 +18,8 @@ from overpaint.cli import main
 from overpaint.errors import DivergedError
 from overpaint.optimisation.module import StyleTransferModule
 from overpaint.runs.stylize import stylize
-from overpaint.settings.reading import to_yaml
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_yaml
 
 MakeConfig = Callable[..., Config]
 

@@ -17,8 +17,8 @@ from PIL import Image
 
 import overpaint.runs.stylize
 from overpaint.cli import main
-from overpaint.settings.reading import to_yaml
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_yaml
 
 MakeConfig = Callable[..., Config]
 

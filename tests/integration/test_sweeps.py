@@ -16,8 +16,9 @@ from conftest import REPOSITORY, SWEEPS, wandb_records
 from PIL import Image
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from overpaint.settings.reading import load_config, to_dict
+from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_dict
 
 KEYS = {"project", "name", "program", "method", "run_cap", "metric", "parameters"}
 KEYS |= {"early_terminate", "command"}

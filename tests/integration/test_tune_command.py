@@ -16,8 +16,9 @@ import pytest
 import yaml
 from conftest import REPOSITORY
 
-from overpaint.settings.reading import load_config, to_yaml
+from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_yaml
 from overpaint.version import __version__
 
 

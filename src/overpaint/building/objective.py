@@ -29,8 +29,8 @@ from overpaint.optimisation.schedule import rate_factor
 from overpaint.pictures.inputs import Inputs, load_inputs
 from overpaint.pictures.tensors import start_image, to_tensor
 from overpaint.records.run_folder import versions
-from overpaint.settings.reading import to_dict
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_dict
 from overpaint.tracking.wandb.run import WandbTracking, open_wandb
 
 logger = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from PIL import Image
 
 from overpaint.files import write_text
 from overpaint.optimisation.verdicts import Finding
-from overpaint.settings.reading import to_yaml
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_yaml
 from overpaint.version import __version__
 
 _PACKAGES = (

@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console
 
 from overpaint.building.objective import open_tracking, read_sources
-from overpaint.settings.reading import to_yaml
 from overpaint.errors import DivergedError
 from overpaint.files import file_sha256
 from overpaint.pictures.io import save_picture
@@ -26,6 +25,7 @@ from overpaint.records.run_folder import (
     versions,
 )
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import to_yaml
 from overpaint.tracking.wandb.run import WandbTracking
 from overpaint.encoder.weights import VggWeights
 

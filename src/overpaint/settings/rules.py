@@ -1,108 +1,56 @@
-"""Rules on the values of a `Config`: ranges, names, files, and what does not go together."""
+"""Rules on a `Config` that a type cannot state: layers, sizes, files, and what clashes."""
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from overpaint.encoder.layers import LAYER_NAMES, SLIM_LAYER_NAMES, minimum_edge
-from overpaint.errors import unknown_name
-from overpaint.settings.schema import Config
+from overpaint.errors import ConfigError, unknown_name
+from overpaint.pictures.formats import SAVE_OPTIONS
+from overpaint.settings.schema import Config, Task
 
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
-def find_problems(config: Config) -> list[str]:
+def find_problems(config: Config, *, task: Task = "run") -> list[str]:
     """Checks everything that can be checked without decoding a picture or reading a weight.
+
+    Args:
+        config: settings of the right types.
+        task: `run` ignores `tune.*`; `tune` needs no learning rate.
 
     Returns:
         One line per fault, naming the setting, the value received and the way out; empty if none.
     """
+    needed_for_the_task = _rate_problems if task == "run" else _tune_problems
     return [
         *_layer_problems("content.layers", config.content.layers),
         *_layer_problems("style.layers", config.style.layers),
-        *_range_problems(config),
-        *_size_problems(config),
+        *_size_problems("image.size", config.image.size, config),
         *_file_problems(config),
         *_clashes(config),
-        *_tune_problems(config),
+        *needed_for_the_task(config),
     ]
 
 
 def _layer_problems(key: str, weights: Mapping[str, float]) -> Iterator[str]:
-    for name, weight in weights.items():
+    for name in weights:
         if name not in LAYER_NAMES:
             yield f"{key}: {unknown_name(name, LAYER_NAMES, 'layer')}"
-        if not (math.isfinite(weight) and weight >= 0):
-            yield f"{key}.{name}: {weight} is no weight; use a finite number of at least 0."
     if not any(weight > 0 for weight in weights.values()):
         yield f"{key}: at least one layer needs a weight above 0, got {dict(weights)}."
 
 
-def _range_problems(config: Config) -> Iterator[str]:
-    adam, lbfgs, sgd = config.optimizer.adam, config.optimizer.lbfgs, config.optimizer.sgd
-    rules: list[tuple[str, float, bool, str]] = [
-        ("content.weight", config.content.weight, config.content.weight >= 0, "0 or more"),
-        ("style.weight", config.style.weight, config.style.weight >= 0, "0 or more"),
-        ("loss.tv_weight", config.loss.tv_weight, config.loss.tv_weight >= 0, "0 or more"),
-        ("init.noise_ratio", config.init.noise_ratio, 0 <= config.init.noise_ratio <= 1, "0 to 1"),
-        (
-            "schedule.lr_final",
-            config.schedule.lr_final,
-            0 <= config.schedule.lr_final <= 1,
-            "0 to 1",
-        ),
-        ("style.scale", config.style.scale, config.style.scale > 0, "above 0"),
-        ("schedule.steps", config.schedule.steps, config.schedule.steps >= 1, "1 or more"),
-        ("snapshots.every", config.snapshots.every, config.snapshots.every >= 0, "0 (off) or more"),
-        ("tracking.log_every", config.tracking.log_every, config.tracking.log_every >= 1, "1 up"),
-        ("seed", config.seed, 0 <= config.seed < 2**63, "0 to 2**63 - 1"),
-        ("optimizer.adam.beta1", adam.beta1, 0 <= adam.beta1 < 1, "0 to below 1"),
-        ("optimizer.adam.beta2", adam.beta2, 0 <= adam.beta2 < 1, "0 to below 1"),
-        ("optimizer.adam.eps", adam.eps, adam.eps >= 0, "0 or more"),
-        ("optimizer.sgd.momentum", sgd.momentum, 0 <= sgd.momentum < 1, "0 to below 1"),
-        ("optimizer.lbfgs.history_size", lbfgs.history_size, lbfgs.history_size >= 1, "1 or more"),
-        (
-            "optimizer.lbfgs.max_evaluations",
-            lbfgs.max_evaluations,
-            lbfgs.max_evaluations >= 2,
-            "2 or more",
-        ),
-    ]
-    if config.optimizer.lr is not None:
-        rules.append(("optimizer.lr", config.optimizer.lr, config.optimizer.lr > 0, "above 0"))
-    rules += [
-        ("style.image_weights", weight, weight >= 0, "0 or more each")
-        for weight in config.style.image_weights
-    ]
-    rules += [
-        ("schedule.scales", scale, 0 < scale <= 1, "above 0 to 1, each")
-        for scale in config.schedule.scales
-    ]
-    rules += [
-        ("schedule.shares", share, share > 0, "above 0, each") for share in config.schedule.shares
-    ]
-    rules += [
-        ("snapshots.steps", step, step >= 1, "1 or more each") for step in config.snapshots.steps
-    ]
-    for key, value, holds, allowed in rules:
-        if not holds or not math.isfinite(value):
-            yield f"{key}: {value} is out of range; allowed: {allowed}."
-
-
-def _size_problems(config: Config) -> Iterator[str]:
+def _size_problems(key: str, size: int, config: Config) -> Iterator[str]:
     names = [name for name in (*config.content.layers, *config.style.layers) if name in LAYER_NAMES]
     smallest = minimum_edge(names) if names else 1
-    for key, size in (("image.size", config.image.size), ("tune.size", config.tune.size)):
-        if size < smallest:
-            yield (
-                f"{key}: {size} is too small; "
-                f"layers up to {max(names, key=LAYER_NAMES.index, default='any')} need at least "
-                f"{smallest} pixels."
-            )
+    if size < smallest:
+        deepest = max(names, key=LAYER_NAMES.index, default="any")
+        yield (
+            f"{key}: {size} is too small; layers up to {deepest} need at least {smallest} pixels."
+        )
 
 
 def _file_problems(config: Config) -> Iterator[str]:
@@ -126,8 +74,8 @@ def _file_problems(config: Config) -> Iterator[str]:
             yield f"encoder.weights: no such file: '{weights}' (from {Path.cwd()})."
     copy = config.output.copy
     if copy is not None:
-        if Path(copy).suffix.lower() not in PICTURE_SUFFIXES:
-            yield f"output.copy: '{copy}' must end in one of {', '.join(PICTURE_SUFFIXES)}."
+        if Path(copy).suffix.lower() not in SAVE_OPTIONS:
+            yield f"output.copy: '{copy}' must end in one of {', '.join(SAVE_OPTIONS)}."
         elif not os.path.isdir(Path(copy).absolute().parent):
             yield f"output.copy: no such folder: '{Path(copy).parent}'; make it first."
     folder = Path(config.output.dir).absolute()
@@ -153,11 +101,6 @@ def _clashes(config: Config) -> Iterator[str]:
     if config.init.mode == "file" and not config.init.file:
         yield "init.file: init.mode=file needs a picture to start from."
     optimizer = config.optimizer
-    if optimizer.lr is None:
-        yield (
-            f"optimizer.lr: {optimizer.name} has no default rate, for the right one depends on the "
-            "loss and the size; for relative losses start at 10 and raise it with the pixels."
-        )
     if optimizer.sgd.nesterov and optimizer.sgd.momentum == 0:
         yield "optimizer.sgd.nesterov: needs optimizer.sgd.momentum above 0."
     scales, shares = config.schedule.scales, config.schedule.shares
@@ -174,21 +117,18 @@ def _clashes(config: Config) -> Iterator[str]:
         )
 
 
+def _rate_problems(config: Config) -> Iterator[str]:
+    try:
+        _ = config.optimizer.rate
+    except ConfigError as error:
+        yield str(error)
+
+
 def _tune_problems(config: Config) -> Iterator[str]:
     tune = config.tune
-    for name in ("lowest", "highest"):
-        rate = getattr(tune, name)
-        if rate is not None and not (math.isfinite(rate) and rate > 0):
-            yield f"tune.{name}: {rate} is out of range; allowed: above 0, or null."
+    yield from _size_problems("tune.size", tune.size, config)
     if tune.lowest is not None and tune.highest is not None and not tune.lowest < tune.highest:
         yield f"tune.lowest: {tune.lowest} must be below tune.highest, {tune.highest}."
-    for name, value, least in (
-        ("candidates", tune.candidates, 2),
-        ("rounds", tune.rounds, 1),
-        ("steps", tune.steps, 4),
-    ):
-        if value < least:
-            yield f"tune.{name}: {value} is out of range; allowed: {least} or more."
 
 
 def _slim_clashes(config: Config) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Every setting, its type and its default; `configs/default.yaml` documents them for users.
+"""Every setting, its type, its range and its default.
 
-The dataclasses are the schema that OmegaConf checks YAML files and `key=value` overrides against.
-Rules that need more than one value, or a range, are in `checks.py`.
+`configs/default.yaml` documents them for users. The types say which values a setting takes and
+`typed.py` holds values against them; what needs more than one value, or the disk, is in `rules.py`.
 """
 
 from __future__ import annotations
@@ -9,51 +9,64 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from overpaint.encoder.layers import CONTENT_LAYERS, STYLE_LAYERS, EncoderName
+from overpaint.errors import ConfigError
+from overpaint.settings.kinds import (
+    Count,
+    Decay,
+    Every,
+    NotNegative,
+    Positive,
+    Scale,
+    Seed,
+    Several,
+    Share,
+    Text,
+    TrialSteps,
+    Whole,
+)
+
 InitMode = Literal["content", "noise", "blend", "multiply", "style", "file"]
 NormalizationName = Literal["relative", "gatys", "paper"]
 OptimizerName = Literal["adam", "lbfgs", "sgd"]
-EncoderName = Literal["vgg19", "vgg19_slim"]
 Pooling = Literal["max", "avg"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Compile = Literal["auto", "always", "never"]
 RateSchedule = Literal["constant", "cosine"]
+Task = Literal["run", "tune"]
+
+# A mapping given for one of these replaces the default mapping; any other one is merged into it.
+REPLACED = ("content.layers", "style.layers")
+DEFAULT_LR: dict[str, float] = {"adam": 0.03, "lbfgs": 1.0}
 
 
 @dataclass(frozen=True)
 class ContentConfig:
     """The photo: what is to be seen."""
 
-    image: str = "assets/content/rocket.jpg"
-    layers: dict[str, float] = field(default_factory=lambda: {"relu4_2": 1.0})
-    weight: float = 1.0
+    image: Text = "assets/content/rocket.jpg"
+    layers: dict[Text, NotNegative] = field(default_factory=CONTENT_LAYERS.copy)
+    weight: NotNegative = 1.0
 
 
 @dataclass(frozen=True)
 class StyleConfig:
     """The painting or paintings: how it is to look."""
 
-    images: tuple[str, ...] = ("assets/style/flow_field.jpg",)
-    image_weights: tuple[float, ...] = ()
-    layers: dict[str, float] = field(
-        default_factory=lambda: {
-            "relu1_1": 0.35,
-            "relu2_1": 0.20,
-            "relu3_1": 0.17,
-            "relu4_1": 0.18,
-            "relu5_1": 0.10,
-        }
-    )
-    weight: float = 7.0
-    scale: float = 1.0
+    images: tuple[Text, ...] = ("assets/style/flow_field.jpg",)
+    image_weights: tuple[NotNegative, ...] = ()
+    layers: dict[Text, NotNegative] = field(default_factory=STYLE_LAYERS.copy)
+    weight: NotNegative = 7.0
+    scale: Positive = 1.0
 
 
 @dataclass(frozen=True)
 class ImageConfig:
     """The result's size."""
 
-    size: int = 512
+    size: Whole = 512
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,8 @@ class InitConfig:
     """The picture before the first step."""
 
     mode: InitMode = "content"
-    noise_ratio: float = 0.5
-    file: str | None = None
+    noise_ratio: Share = 0.5
+    file: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -70,32 +83,32 @@ class LossConfig:
     """Which formulas."""
 
     normalization: NormalizationName = "relative"
-    tv_weight: float = 6.0
+    tv_weight: NotNegative = 6.0
 
 
 @dataclass(frozen=True)
 class AdamConfig:
     """Adam, Kingma & Ba 2015 (arXiv:1412.6980)."""
 
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
+    eps: NotNegative = 1e-8
 
 
 @dataclass(frozen=True)
 class LbfgsConfig:
     """L-BFGS, Liu & Nocedal 1989."""
 
-    history_size: int = 20
+    history_size: Count = 20
     line_search: Literal["none", "strong_wolfe"] = "none"
-    max_evaluations: int = 20
+    max_evaluations: Several = 20
 
 
 @dataclass(frozen=True)
 class SgdConfig:
     """Gradient descent."""
 
-    momentum: float = 0.0
+    momentum: Decay = 0.0
     nesterov: bool = False
 
 
@@ -104,21 +117,37 @@ class OptimizerConfig:
     """What moves the picture; the section named like `name` is used."""
 
     name: OptimizerName = "adam"
-    lr: float | None = None
+    lr: Positive | None = None
     adam: AdamConfig = field(default_factory=AdamConfig)
     lbfgs: LbfgsConfig = field(default_factory=LbfgsConfig)
     sgd: SgdConfig = field(default_factory=SgdConfig)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate: `lr`, or the default of the optimiser.
+
+        Raises:
+            ConfigError: if `lr` is None and the optimiser has no default.
+        """
+        if self.lr is not None:
+            return self.lr
+        if self.name not in DEFAULT_LR:
+            raise ConfigError(
+                f"optimizer.lr: {self.name} has no default rate, for the right one depends on the "
+                "loss and the size; for relative losses start at 10 and raise it with the pixels."
+            )
+        return DEFAULT_LR[self.name]
 
 
 @dataclass(frozen=True)
 class ScheduleConfig:
     """How long, at which sizes, and how the learning rate falls."""
 
-    steps: int = 80
-    scales: tuple[float, ...] = (1.0,)
-    shares: tuple[float, ...] = ()
+    steps: Count = 80
+    scales: tuple[Scale, ...] = (1.0,)
+    shares: tuple[Positive, ...] = ()
     lr: RateSchedule = "cosine"
-    lr_final: float = 0.05
+    lr_final: Share = 0.05
 
 
 @dataclass(frozen=True)
@@ -126,7 +155,7 @@ class EncoderConfig:
     """The frozen network."""
 
     name: EncoderName = "vgg19"
-    weights: str = "auto"
+    weights: Text = "auto"
     pooling: Pooling = "max"
 
 
@@ -134,8 +163,8 @@ class EncoderConfig:
 class SnapshotsConfig:
     """Which intermediate pictures are kept; the first and the last always are."""
 
-    steps: tuple[int, ...] = ()
-    every: int = 50
+    steps: tuple[Count, ...] = ()
+    every: Every = 50
 
 
 @dataclass(frozen=True)
@@ -143,21 +172,21 @@ class TrackingConfig:
     """Weights & Biases, and how often numbers are logged there and to metrics.csv."""
 
     mode: TrackingMode = "auto"
-    project: str = "overpaint"
-    entity: str | None = None
-    group: str | None = None
-    name: str | None = None
-    tags: tuple[str, ...] = ()
-    notes: str | None = None
-    log_every: int = 10
+    project: Text = "overpaint"
+    entity: Text | None = None
+    group: Text | None = None
+    name: Text | None = None
+    tags: tuple[Text, ...] = ()
+    notes: Text | None = None
+    log_every: Count = 10
 
 
 @dataclass(frozen=True)
 class OutputConfig:
     """Where results go."""
 
-    dir: str = "runs"
-    copy: str | None = None
+    dir: Text = "runs"
+    copy: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -173,12 +202,12 @@ class TrainerConfig:
 class TuneConfig:
     """How `scripts/tune_lr.py` looks for a learning rate; runs do not read it."""
 
-    lowest: float | None = None
-    highest: float | None = None
-    candidates: int = 12
-    rounds: int = 3
-    steps: int = 80
-    size: int = 128
+    lowest: Positive | None = None
+    highest: Positive | None = None
+    candidates: Several = 12
+    rounds: Count = 3
+    steps: TrialSteps = 80
+    size: Whole = 128
 
 
 @dataclass(frozen=True)
@@ -198,4 +227,4 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     tune: TuneConfig = field(default_factory=TuneConfig)
-    seed: int = 0
+    seed: Seed = 0

@@ -1,0 +1,59 @@
+"""Kinds of values that a setting may take: pydantic types with what is allowed in words.
+
+A number may be given as a text that reads as one, as environment variables are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError, PydanticKnownError
+
+ANY_RANGE = "any range"  # context of a validation that lets values out of range pass
+OUT_OF_RANGE = "out_of_range"
+
+
+def _as_text(value: Any) -> Any:
+    return str(value) if isinstance(value, bool | int | float | PurePath) else value
+
+
+def _no_truth(value: Any) -> Any:
+    if isinstance(value, bool):  # Python takes it for 0 or 1
+        raise PydanticKnownError("float_type")
+    return value
+
+
+def _no_fraction(value: Any) -> Any:
+    if isinstance(value, bool | float):  # 512.0 too
+        raise PydanticKnownError("int_type")
+    return value
+
+
+def _within(allowed: str, holds: Callable[[float], bool]) -> AfterValidator:
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if info.context == ANY_RANGE or (math.isfinite(value) and holds(value)):
+            return value
+        told = {"value": value, "allowed": allowed}
+        raise PydanticCustomError(OUT_OF_RANGE, "{value} is out of range; allowed: {allowed}", told)
+
+    return AfterValidator(check)
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+Number = Annotated[float, BeforeValidator(_no_truth)]
+Whole = Annotated[int, BeforeValidator(_no_fraction)]
+
+NotNegative = Annotated[Number, _within("0 or more", lambda value: value >= 0)]
+Positive = Annotated[Number, _within("above 0", lambda value: value > 0)]
+Share = Annotated[Number, _within("0 to 1", lambda value: 0 <= value <= 1)]
+Scale = Annotated[Number, _within("above 0 to 1", lambda value: 0 < value <= 1)]
+Decay = Annotated[Number, _within("0 to below 1", lambda value: 0 <= value < 1)]
+Count = Annotated[Whole, _within("1 or more", lambda value: value >= 1)]
+Several = Annotated[Whole, _within("2 or more", lambda value: value >= 2)]
+Every = Annotated[Whole, _within("0 (off) or more", lambda value: value >= 0)]
+TrialSteps = Annotated[Whole, _within("4 or more", lambda value: value >= 4)]
+Seed = Annotated[Whole, _within("0 to 2**63 - 1", lambda value: 0 <= value < 2**63)]

@@ -1,0 +1,79 @@
+"""From a `Config` to plain containers, YAML and presets."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from overpaint.settings.schema import REPLACED, Config
+
+
+def to_yaml(config: Config) -> str:
+    """The settings as YAML that `load_config` reads back to an equal `Config`."""
+    return _yaml(to_dict(config))
+
+
+def to_preset(config: Config) -> str:
+    """The settings that differ from the defaults, as YAML for a file of one's own."""
+    return _yaml(_differing(to_dict(config), to_dict(Config()), ""))
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The settings as plain nested containers, lists for tuples."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(one) for key, one in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
+
+
+def with_absolute_paths(config: Config) -> Config:
+    """Settings that name the same files from any folder, except the folder of results."""
+
+    def absolute(name: str) -> str:
+        return str(Path(name).absolute())
+
+    content, style, init = config.content, config.style, config.init
+    encoder, output = config.encoder, config.output
+    if encoder.weights not in ("auto", "imagenet"):
+        encoder = dataclasses.replace(encoder, weights=absolute(encoder.weights))
+    return dataclasses.replace(
+        config,
+        content=dataclasses.replace(content, image=absolute(content.image)),
+        style=dataclasses.replace(style, images=tuple(map(absolute, style.images))),
+        init=dataclasses.replace(init, file=absolute(init.file) if init.file else init.file),
+        encoder=encoder,
+        output=dataclasses.replace(output, copy=absolute(output.copy) if output.copy else None),
+    )
+
+
+def literal(value: Any) -> Any:
+    """The same plain value with `${` escaped, which OmegaConf would fill in."""
+    if isinstance(value, str):
+        return re.sub(r"(\\*)\$\{", lambda found: 2 * found[1] + "\\${", value)
+    if isinstance(value, Mapping):
+        return {key: literal(one) for key, one in value.items()}
+    return [literal(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _yaml(settings: Mapping[str, Any]) -> str:
+    return str(OmegaConf.to_yaml(OmegaConf.create(literal(settings))))
+
+
+def _differing(given: Mapping[str, Any], default: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        key, usual = f"{prefix}{name}", default[name]
+        if isinstance(value, dict) and key not in REPLACED:
+            if inner := _differing(value, usual, f"{key}."):
+                found[name] = inner
+        elif value != usual:
+            found[name] = value
+    return found
