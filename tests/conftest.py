@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -23,12 +24,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from overpaint.encoder.layers import CONVOLUTIONS, SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Calibration
+from overpaint.encoder.calibration import Calibration
+from overpaint.encoder.layers import CONVOLUTIONS, SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES
 from overpaint.encoder.slim import SlimInfo, save_slim
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.encoder.weights import VARIABLE, load_weights
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
+
+pytest_plugins = ["commands", "fits"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SWEEPS = sorted((REPOSITORY / "configs" / "sweeps").rglob("*.yaml"))
@@ -273,20 +277,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
-def interrupt_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Plays Ctrl-C after a step."""
-    import overpaint.runs.pyramid
+class InterruptAfter(pl.Callback):
+    """Plays Ctrl-C after a step of a fit."""
 
-    def arrange(step: int) -> None:
-        class CtrlC(overpaint.runs.pyramid.StopWhenDiverged):
-            def on_train_batch_end(self, trainer, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
-                if trainer.global_step == step:
-                    raise KeyboardInterrupt
+    def __init__(self, step: int) -> None:
+        self._step = step
 
-        monkeypatch.setattr(overpaint.runs.pyramid, "StopWhenDiverged", CtrlC)
-
-    return arrange
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        if trainer.global_step == self._step:
+            raise KeyboardInterrupt
 
 
 @pytest.fixture

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import gc
 import multiprocessing
 import os
@@ -38,8 +37,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from overpaint.cli import keep_freed_memory, quiet_libraries
-from overpaint.records.run_folder import save_environment
+from overpaint.records.environment import save_environment
 from overpaint.settings.reading import load_config
 
 # PyTorch is imported by the measuring processes alone: a process's peak memory counts from the size
@@ -57,47 +55,37 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
     """One step of the floor or of the plain loop, on the pictures of `config`."""
     import torch
 
-    from overpaint.building.objective import (
-        build_encoder,
-        build_objective,
-        choose_precision,
-        used_layers,
-    )
-    from overpaint.encoder.choosing import find_encoder
-    from overpaint.encoder.layers import convolutions_up_to, minimum_edge
-    from overpaint.losses.objective import StyleObjective
+    from overpaint.building.encoder import build_encoder, choose_precision, used_layers
+    from overpaint.building.objective import build_problem
+    from overpaint.building.optimizer import build_scheduled_optimizer
+    from overpaint.building.sources import read_sources
+    from overpaint.encoder.layers import convolutions_up_to
+    from overpaint.losses.objective import Objective
     from overpaint.optimisation.compiling import compile_for, is_compiling_wanted
-    from overpaint.optimisation.device import best_layout, choose_device
-    from overpaint.optimisation.optimizers import build_optimizer, loss_scale
-    from overpaint.pictures.inputs import load_inputs
-    from overpaint.pictures.tensors import to_tensor
+    from overpaint.optimisation.device import autocast, best_layout, choose_device
+    from overpaint.optimisation.step import evaluation, take_step
 
     device = choose_device(config.trainer.accelerator)
     precision = choose_precision(config, device)
-    layout = best_layout(precision)
-    layers = used_layers(config)
-    table = convolutions_up_to(layers)
-    weights = find_encoder(config.encoder.name, config.encoder.weights, table)
-    inputs = load_inputs(
-        config.content.image,
-        config.style.images,
-        long_edge=config.image.size,
-        style_scale=config.style.scale,
-        minimum_edge=minimum_edge(layers),
-    ).at(config.image.size, style_scale=config.style.scale)
-    content = to_tensor(inputs.content).to(device, memory_format=layout)
-    image = torch.nn.Parameter(content.clone())
-    enabled = precision == "bf16-mixed"
-    autocast = torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-    compiled = is_compiling_wanted(config.trainer.compile, device, config.schedule.steps)
+    sources = read_sources(config)
+    encoder = build_encoder(config, sources.weights, device, precision)
+    with autocast(device, precision):
+        problem = build_problem(config, sources.sized, encoder, precision)
+    image, compiled = (
+        problem.image,
+        is_compiling_wanted(config.trainer.compile, device, config.schedule.steps),
+    )
 
     if name == "floor":
+        layout, table = best_layout(precision), convolutions_up_to(used_layers(config))
         modules: list[torch.nn.Module] = []
         for previous, layer in zip((None, *table), table, strict=False):
             if previous is not None and previous.block != layer.block:
                 pool = torch.nn.MaxPool2d if config.encoder.pooling == "max" else torch.nn.AvgPool2d
                 modules.append(pool(2))
-            state = {kind: weights.tensors[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
+            state = {
+                kind: sources.weights.tensors[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")
+            }
             wide_out, wide_in = state["weight"].shape[:2]
             convolution = torch.nn.Conv2d(wide_in, wide_out, 3, padding=1)
             convolution.load_state_dict(state)
@@ -108,32 +96,23 @@ def plain_step(config: Config, name: str) -> tuple[Step, torch.device, str]:
 
         def floor() -> None:
             image.grad = None
-            with autocast:
+            with autocast(device, precision):
                 features = network(image)
             features.backward(torch.ones_like(features))
 
         return floor, device, precision
 
-    encoder = build_encoder(config, weights, device, precision)
-    styles = [to_tensor(style).to(device, memory_format=layout) for style in inputs.styles]
-    with torch.no_grad(), autocast:
-        objective = build_objective(config, encoder, content, styles)
-        factor = loss_scale("adam", objective.measure(encoder, image).total, image)
-    measure = StyleObjective.measure
-    measure = compile_for(device, measure) if compiled else measure
-    assert config.optimizer.lr is not None
-    adam = build_optimizer(
-        "adam", image, lr=config.optimizer.lr, options=dataclasses.asdict(config.optimizer.adam)
-    )
+    measure = compile_for(device, Objective.forward) if compiled else Objective.forward
+    adam, _ = build_scheduled_optimizer(config, 0, image)  # the rate stays what it is at first
+
+    def loss(picture: torch.Tensor) -> torch.Tensor:
+        with autocast(device, precision):
+            return measure(problem.objective, picture).total
+
+    evaluate = evaluation(image, loss, problem.loss_scale)
 
     def loop() -> None:
-        adam.zero_grad()
-        with autocast:
-            total = measure(objective, encoder, image).total.sum() * factor
-        total.backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        with torch.no_grad():
-            image.clamp_(0, 1)
+        take_step(image, adam, evaluate)
 
     return loop, device, precision
 
@@ -143,16 +122,10 @@ def serve(connection: Connection, name: str, config_path: str, words: list[str])
 
     Its first answer, after a warm-up, tells the device, the precision and the peak memory.
     """
-    from overpaint.building.objective import choose_precision
-    from overpaint.optimisation.device import (
-        choose_device,
-        device_name,
-        exact_cudnn,
-        peak_memory_bytes,
-    )
+    from overpaint.building.encoder import choose_precision
+    from overpaint.optimisation.device import choose_device, device_name, exact_cudnn
+    from overpaint.optimisation.memory import keep_freed_memory, peak_memory_bytes
     from overpaint.runs.stylize import stylize
-
-    quiet_libraries()
 
     def project_seconds(steps: int) -> float:
         mode = "disabled" if name == "off" else "offline"
@@ -265,10 +238,10 @@ def score_run(
     from overpaint.encoder.vgg import Vgg19Features
     from overpaint.encoder.weights import load_weights
     from overpaint.losses.scoring import SCORE_LAYERS, Judge
-    from overpaint.pictures.io import load_picture
+    from overpaint.optimisation.memory import keep_freed_memory
+    from overpaint.pictures.io import read_picture
     from overpaint.runs.stylize import stylize
 
-    quiet_libraries()
     keep_freed_memory()
     config = load_config(
         config_path,
@@ -279,13 +252,13 @@ def score_run(
     weights = load_weights(source, convolutions_up_to(SCORE_LAYERS))
     judge = Judge(
         Vgg19Features(SCORE_LAYERS, weights.tensors),
-        load_picture(config.content.image),
-        load_picture(config.style.images[0]),
+        read_picture(config.content.image),
+        read_picture(config.style.images[0]),
         max(result.image.size),
     )
     rows = []
     for path in sorted((result.folder / "snapshots").glob("*.png")):
-        step, picture = int(path.stem.rpartition("_")[2]), load_picture(path)
+        step, picture = int(path.stem.rpartition("_")[2]), read_picture(path)
         if picture.size != result.image.size:  # of a smaller scale
             continue
         scores = judge.score(picture)

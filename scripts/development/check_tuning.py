@@ -23,16 +23,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from overpaint.building.objective import Sources, read_sources
-from overpaint.cli import keep_freed_memory, quiet_libraries, split_styles
+from overpaint.building.sources import Sources, read_sources
 from overpaint.errors import ConfigError, DivergedError
-from overpaint.records.run_folder import save_environment
+from overpaint.optimisation.memory import keep_freed_memory
+from overpaint.records.environment import save_environment
 from overpaint.runs.stylize import stylize
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 from overpaint.tuning.search import spaced
 from overpaint.tuning.tune import tune
 from overpaint.tuning.workbench import Workbench, open_workbench
+from overpaint.words import part_words
 
 
 def main() -> None:
@@ -52,13 +53,12 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="of the timing (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("tuning.json"), help="%(default)s")
     arguments = parser.parse_intermixed_args()
-    files, more = split_styles(arguments.config)
-    contents, yet_more = split_styles(arguments.content)
-    styles, still_more = split_styles(arguments.style)
+    files, more = part_words(arguments.config)
+    contents, yet_more = part_words(arguments.content)
+    styles, still_more = part_words(arguments.style)
     words = [*arguments.overrides, *more, *yet_more, *still_more, "tracking.mode=disabled"]
     if len(contents or []) != len(styles or []):
         parser.error("--content and --style: as many paintings as photos are needed")
-    quiet_libraries()
     keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         shared = {
@@ -72,7 +72,10 @@ def main() -> None:
         try:
             plan = [
                 load_config(
-                    file, words, values={**shared, "content.image": photo, "style.images": [style]}
+                    file,
+                    words,
+                    values={**shared, "content.image": photo, "style.images": [style]},
+                    task="tune",
                 )
                 for file in files or []
                 for photo, style in zip(contents or [], styles or [], strict=True)
@@ -101,12 +104,12 @@ def main() -> None:
 def checked(config: Config, sources: Sources, count: int) -> dict[str, Any]:
     """What the search finds for one run, and how the grid does."""
     found = tune(config)
-    rate = found.outcome.rate
+    rate = found.trial.rate
     full = replace(config, tune=replace(config.tune, size=config.image.size))
     bench = open_workbench(full, sources)
     rates = spaced(*bench.rates_by_length(), count)
-    grid, _ = bench.try_rates(rates, config.schedule.steps)
-    (own,), _ = bench.try_rates([rate], config.schedule.steps)
+    grid = bench.try_rates(rates, config.schedule.steps)
+    (own,) = bench.try_rates([rate], config.schedule.steps)
     usable = [one for one in grid if one.is_usable]
     best = min(usable, key=lambda one: one.losses[-1])
     return {

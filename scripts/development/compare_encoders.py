@@ -24,10 +24,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from overpaint.cli import keep_freed_memory, quiet_libraries, split_styles
 from overpaint.errors import ConfigError, WeightsError
-from overpaint.records.run_folder import save_environment
+from overpaint.records.environment import save_environment
 from overpaint.settings.reading import load_config
+from overpaint.words import part_words
 
 # PyTorch is imported late: a process's peak memory counts from the size of the one that started it.
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ Painted = tuple[str, float, int | None]
 
 def warm_up(config: Config) -> int | None:
     """Paints two steps, so that later ones are not slowed; returns the process's memory before."""
-    from overpaint.optimisation.device import choose_device, peak_memory_bytes
+    from overpaint.optimisation.device import choose_device
+    from overpaint.optimisation.memory import keep_freed_memory, peak_memory_bytes
     from overpaint.runs.stylize import stylize
 
-    quiet_libraries()
     keep_freed_memory()
     before = peak_memory_bytes(choose_device(config.trainer.accelerator))
     stylize(config)
@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the pictures here")
     parser.add_argument("--output", type=Path, default=Path("encoders.json"), help="%(default)s")
     arguments = parser.parse_intermixed_args()
-    contents, more = split_styles(arguments.content)
-    styles, yet_more = split_styles(arguments.style)
+    contents, more = part_words(arguments.content)
+    styles, yet_more = part_words(arguments.style)
     words = ["tracking.mode=disabled", "snapshots.every=0"]
     words += [*arguments.overrides, *more, *yet_more]
     pairs = [pair for pair in itertools.product(contents or [], styles or []) if len({*pair}) == 2]
@@ -143,15 +143,15 @@ def judged(
 ) -> list[dict[str, Any]]:
     """Scores and seconds per step of each pair, by encoder."""
     from overpaint.losses.scoring import Judge
-    from overpaint.pictures.io import load_picture
+    from overpaint.pictures.io import read_picture
 
     rows = []
     for index, (photo, painting) in enumerate(pairs):
         row: dict[str, Any] = {"content": Path(photo).stem, "style": Path(painting).stem}
-        judge = Judge(encoder, load_picture(photo), load_picture(painting), size)
+        judge = Judge(encoder, read_picture(photo), read_picture(painting), size)
         for name in ENCODERS:
             file, seconds, _ = painted[name][index]
-            scores = judge.score(load_picture(file))
+            scores = judge.score(read_picture(file))
             row[name] = {"S": scores.style, "C": scores.content, "seconds_per_step": seconds}
         rows.append(row)
     return rows

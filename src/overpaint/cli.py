@@ -1,201 +1,223 @@
-"""What the scripts call: settings in, exit status out."""
+"""The command: words to calls.
+
+    overpaint PHOTO PAINTING -o RESULT.png style.weight=20
+    overpaint tune-lr PHOTO PAINTING
+
+`scripts/*.py` are the same commands for a checkout.
+"""
 
 from __future__ import annotations
 
-import ctypes
+import argparse
 import logging
-import math
-import os
-import re
 import shlex
-import signal
 import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
-from overpaint.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
+from overpaint.console import Task, command
+from overpaint.errors import ConfigError
+from overpaint.exits import DONE, INTERRUPTED, leave, status_of
 from overpaint.files import write_text
-from overpaint.interrupts import sigterm_as_interrupt
-from overpaint.settings.reading import load_config
+from overpaint.loading import uncollected
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_preset, to_yaml
-from overpaint.tuning.search import Outcome, grey_levels
+from overpaint.version import __version__
+from overpaint.words import Given, unknown_options
 
 logger = logging.getLogger(__name__)
 
-_SETTING = re.compile(r"[a-z_]+(\.\w+)*=")
+_STYLIZE_EXAMPLES = {
+    "me.jpg painting.jpg -o painted.png": "",
+    "--content me.jpg --style painting.jpg --output painted.png": "",
+    "me.jpg painting.jpg style.weight=20 image.size=384": "",
+    "--config preview me.jpg painting.jpg": "a quick look",
+    "--config mine.yaml": "your own settings",
+    "--config paper --print-config": "what would be used",
+}
 
-_STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
+_TUNE_EXAMPLES = {
+    "me.jpg painting.jpg": "",
+    "me.jpg painting.jpg --write mine.yaml": "settings with the rate",
+    "optimizer.name=sgd loss.normalization=paper loss.tv_weight=0": "",
+    "tune.lowest=0.001 tune.highest=0.3 tune.candidates=16": "",
+    "--config paper --study": "",
+}
 
-DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+_TUNE_TASK = """Find a good learning rate for a photo, a painting, an optimiser and a loss.
 
-
-class _ConsoleHandler(logging.Handler):
-    """Log lines on a Rich console, so that they pass above a progress bar; warnings stand out."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-
-    def emit(self, record: logging.LogRecord) -> None:
-        style = next((style for level, style in _STYLES.items() if record.levelno >= level), None)
-        line = self.format(record)
-        self._console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def main(
-    config_path: str,
-    overrides: Sequence[str] = (),
-    *,
-    values: Mapping[str, Any] | None = None,
-    print_config: bool = False,
-) -> int:
-    """Runs one style transfer and turns its outcome into an exit status.
-
-    Args:
-        config_path: a YAML file.
-        overrides: `key=value` strings.
-        values: dotted key to value, for settings that came as options of their own.
-        print_config: print the resolved settings on standard output instead of running.
-
-    Returns:
-        0 done, 1 failed, 2 bad settings or input, 130 interrupted, 143 interrupted by SIGTERM.
-    """
-
-    def act(console: Console) -> int:
-        config = load_config(config_path, overrides, values=values)
-        if print_config:
-            sys.stdout.write(to_yaml(config))
-            return DONE
-        from overpaint.runs.stylize import stylize  # PyTorch takes seconds; errors need not wait
-
-        quiet_libraries()
-        keep_freed_memory()
-        return INTERRUPTED if stylize(config, console=console).interrupted else DONE
-
-    return _status_of(act)
+A range test shows between which rates the loss falls; trials of equal length, run together at a
+small size, then compare rates between them: many over few steps, the best over more. The run
+folder gets lr.json, lr.png, contact_sheet.png and a config.yaml with the rate, and the last line
+printed is the command to run with it."""
 
 
-def tune_main(
-    config_path: str,
-    overrides: Sequence[str] = (),
-    *,
-    values: Mapping[str, Any] | None = None,
-    write: str | None = None,
-    study: bool = False,
-) -> int:
-    """Looks for a learning rate, prints what it found, and turns the outcome into an exit status.
+def main(task: Task | None = None) -> NoReturn:
+    """Runs the command of this process and ends it.
 
     Args:
-        config_path: a YAML file.
-        overrides: `key=value` strings.
-        values: dotted key to value, for settings that came as options of their own.
-        write: a new YAML file for the settings with the rate.
-        study: compare rates of gradient descent and Adam over five decades instead.
+        task: of a script that does one thing; by default the first word may name it.
+    """
+    leave(run(sys.argv[1:], task=task))
+
+
+def run(words: Sequence[str], *, task: Task | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        words: of the command line, without the program's name.
+        task: what to do; by default the first word may name it, and otherwise it is `stylize`.
 
     Returns:
-        0 done, 1 failed, 2 bad settings or input, 130 interrupted, 143 interrupted by SIGTERM.
+        The exit status: 0 done, 1 failed, 2 bad settings or input, 130 interrupted, 143 interrupted
+        by SIGTERM.
+
+    Raises:
+        SystemExit: by argparse, after --help, --version, or options that there are not.
     """
+    if task is None:
+        task = next((name for name in _TASKS if [name] == list(words[:1])), None)
+        words = words if task is None else words[1:]
+    make_parser, act = _TASKS[task or "stylize"]
+    parser = make_parser()
+    arguments, unknown = parser.parse_known_intermixed_args(words)
+    if unknown:
+        parser.error(unknown_options(unknown, parser))
+    return status_of(lambda console: act(arguments, console))
 
-    def act(console: Console) -> int:
-        # Whatever rate is set is not used; gradient descent has none by default.
-        unrated = {**(values or {}), "optimizer.lr": 1.0}
-        config = load_config(config_path, overrides, values=unrated, task="tune")
-        if write is not None:
-            if study:
-                raise ConfigError("--write: a study compares rates and chooses none.")
-            _require_new_yaml(Path(write))
-        # PyTorch takes seconds; errors need not wait.
-        from overpaint.tuning.series import compare_rates
-        from overpaint.tuning.tune import tune
 
-        quiet_libraries()
-        keep_freed_memory()
-        if study:
-            compared = compare_rates(config)
-            _print_tables(compared.rounds, None)
-            logger.info("Charts and contact sheets: %s", compared.folder)
-            return DONE
-        result = tune(config)
-        rounds = {
-            f"Round {number}: {outcomes[0].steps} steps at {result.size} px": outcomes
-            for number, outcomes in enumerate(result.rounds, 1)
-        }
-        _print_tables(rounds, result.outcome)
-        if write is not None:
-            write_text(Path(write), _preset(result.config, write))
-            logger.info("Written: %s", write)
-        logger.info("Chart and contact sheet: %s (%.0f s)", result.folder, result.seconds)
-        words = [*_given(config_path, overrides, values), f"optimizer.lr={result.outcome.rate:g}"]
-        sys.stdout.write(shlex.join(["python", "scripts/stylize.py", *words]) + "\n")
+def _parser(task: Task, options: str, description: str, epilog: str) -> argparse.ArgumentParser:
+    """What both commands take."""
+    parser = argparse.ArgumentParser(
+        prog=command(task),
+        usage=f"%(prog)s [PHOTO [PAINTING ...]] {options} [key=value ...]",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="PHOTO PAINTING key=value",
+        help="the photo, one or more paintings (by default samples), and any settings",
+    )
+    parser.add_argument(
+        "--config",
+        default="default",
+        metavar="FILE",
+        help="a YAML file of settings, or the name of a preset (%(default)s)",
+    )
+    parser.add_argument("--content", metavar="FILE", help="the photo: content.image=FILE")
+    parser.add_argument(
+        "--style",
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="the painting or paintings: style.images=[FILE,...]",
+    )
+    parser.add_argument("--version", action="version", version=f"overpaint {__version__}")
+    return parser
+
+
+def _stylize_parser() -> argparse.ArgumentParser:
+    tune = command("tune-lr")
+    parser = _parser(
+        "stylize",
+        "[-o RESULT] [--config FILE]",
+        "Turn a photo and a painting into a stylized picture.",
+        f"""{_examples("stylize", _STYLIZE_EXAMPLES)}
+`{tune}` finds a learning rate (`{tune} --help`).
+configs/default.yaml explains every setting. Exit status: 0 done, 1 failed, 2 bad settings or
+input, 130 after Ctrl-C, 143 after SIGTERM (the picture so far is kept).""",
+    )
+    parser.add_argument(
+        *("-o", "--output"),
+        metavar="RESULT",
+        help="copy the result there as well (.png .jpg .webp .tif)",
+    )
+    parser.add_argument("--print-config", action="store_true", help="show the settings and exit")
+    return parser
+
+
+def _tune_parser() -> argparse.ArgumentParser:
+    parser = _parser(
+        "tune-lr",
+        "[--write FILE | --study]",
+        _TUNE_TASK,
+        f"""{_examples("tune-lr", _TUNE_EXAMPLES)}
+The section tune of configs/default.yaml explains its settings. Exit status: 0 done, 1 failed, 2 bad
+settings or input, 130 after Ctrl-C, 143 after SIGTERM (what is known is kept).""",
+    )
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--write", metavar="FILE", help="save the settings with the rate as YAML")
+    either.add_argument(
+        "--study",
+        action="store_true",
+        help="compare rates of gradient descent and Adam over five decades, as the paper's authors "
+        "had to, instead of looking for the best one",
+    )
+    return parser
+
+
+def _examples(task: Task, examples: Mapping[str, str]) -> str:
+    """Words to remarks, as lines that begin with the command."""
+    width = max(len(words) for words, remark in examples.items() if remark)
+    lines = ["examples:"]
+    for words, remark in examples.items():
+        lines.append(f"  {command(task)} {words:{width}}  {remark and f'# {remark}'}".rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def _stylize(arguments: argparse.Namespace, console: Console) -> int:
+    output = {} if arguments.output is None else {"output.copy": arguments.output}
+    config = Given(arguments).load("run", output)
+    if arguments.print_config:
+        sys.stdout.write(to_yaml(config))
         return DONE
-
-    return _status_of(act)
-
-
-def leave(status: int) -> NoReturn:
-    """Ends the process with a status of `main` or `tune_main`.
-
-    143 is what a shell shows for a process that SIGTERM ended, so that is how it ends. `wandb
-    agent`, which stops runs by SIGTERM, would take an exit status above 0 for a failure, and it
-    gives up when too many runs fail.
-    """
-    if status == TERMINATED:
-        sys.stdout.flush()
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
-    sys.exit(status)
+    with uncollected():  # PyTorch takes seconds to import; errors need not wait
+        from overpaint.optimisation.memory import keep_freed_memory
+        from overpaint.runs.stylize import stylize
+    keep_freed_memory()
+    return INTERRUPTED if stylize(config, console=console).interrupted else DONE
 
 
-def _status_of(act: Callable[[Console], int]) -> int:
-    """Does something and turns what it raises into a message and an exit status."""
-    with sigterm_as_interrupt() as received:
-        status = _status_by_outcome(act)
-    return TERMINATED if status == INTERRUPTED and received else status
-
-
-def _status_by_outcome(act: Callable[[Console], int]) -> int:
-    console = Console(stderr=True)
-    _set_up_logging(console)
-    try:
-        return act(console)
-    except (ConfigError, ImageError, WeightsError) as error:
-        for line in str(error).splitlines():
-            logger.error("error: %s", line)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        logger.error("Interrupted.")
-        return INTERRUPTED
-    except (DivergedError, TrackingError, OSError) as error:
-        logger.error("error: %s", error)
-        return FAILED
-    except Exception:
-        logger.exception("error: this should not have happened")
-        return FAILED
-
-
-def _given(
-    config_path: str, overrides: Sequence[str], values: Mapping[str, Any] | None
-) -> list[str]:
-    """The words of a command that gives the same settings but for the rate and the search."""
-    words = ["--config", config_path]
-    for key, option in (("content.image", "--content"), ("style.images", "--style")):
-        value = (values or {}).get(key)
-        if value is not None:
-            words += [option, *([value] if isinstance(value, str) else value)]
-    return words + [word for word in overrides if not word.startswith(("optimizer.lr=", "tune."))]
+def _tune(arguments: argparse.Namespace, console: Console) -> int:
+    given = Given(arguments)
+    # Whatever rate is set is not used; gradient descent has none by default.
+    config = given.load("tune", {"optimizer.lr": 1.0})
+    if arguments.write is not None:
+        _require_new_yaml(Path(arguments.write))
+    with uncollected():  # PyTorch takes seconds to import; errors need not wait
+        from overpaint.optimisation.memory import keep_freed_memory
+        from overpaint.tuning.series import compare_rates
+        from overpaint.tuning.table import print_tables
+        from overpaint.tuning.tune import tune
+    keep_freed_memory()
+    if arguments.study:
+        compared = compare_rates(config)
+        print_tables(compared.rounds, None)
+        logger.info("Charts and contact sheets: %s", compared.folder)
+        return DONE
+    result = tune(config)
+    print_tables(result.titled_rounds, result.trial)
+    if arguments.write is not None:
+        write_text(Path(arguments.write), _preset(result.config, arguments.write))
+        logger.info("Written: %s", arguments.write)
+    logger.info("Chart and contact sheet: %s (%.0f s)", result.folder, result.seconds)
+    words = given.words(without=("optimizer.lr=", "tune."))
+    rate = f"optimizer.lr={result.trial.rate:g}"
+    sys.stdout.write(f"{command('stylize')} {shlex.join([*words, rate])}\n")
+    return DONE
 
 
 def _preset(config: Config, name: str) -> str:
     return (
-        "# What differs from the defaults, with a learning rate that scripts/tune_lr.py found.\n"
-        f"#\n# Launch:  python scripts/stylize.py --config {shlex.quote(name)}\n\n"
+        f"# What differs from the defaults, with a learning rate that {command('tune-lr')} found.\n"
+        f"#\n# Launch:  {command('stylize')} --config {shlex.quote(name)}\n\n"
         f"{to_preset(config)}"
     )
 
@@ -209,82 +231,9 @@ def _require_new_yaml(path: Path) -> None:
         raise ConfigError(f"--write: no such folder: '{path.parent}'; make it first.")
 
 
-def _print_tables(rounds: Mapping[str, Sequence[Outcome]], chosen: Outcome | None) -> None:
-    """A table of each round on standard output."""
-    console = Console(soft_wrap=True, highlight=False)
-    for title, outcomes in rounds.items():
-        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-        for name in ("rate", "first step, levels", "loss", "on the clamp", ""):
-            table.add_column(name, justify="right" if name else "left")
-        least = min(outcome.loss for outcome in outcomes)
-        for outcome in outcomes:
-            table.add_row(
-                f"{outcome.rate:.3g}",
-                grey_levels(outcome.moved[0]),
-                f"{outcome.loss:.4g}",
-                f"{outcome.clamped:.1%}",
-                _remark(outcome, least, outcome is chosen),
-                style="bold" if outcome is chosen else None,
-            )
-        console.print(table)
+_Act = Callable[[argparse.Namespace, Console], int]
 
-
-def _remark(outcome: Outcome, least: float, is_chosen: bool) -> str:
-    if not math.isfinite(outcome.loss):
-        return "diverged"
-    remarks = []
-    if outcome.saturated:
-        remarks.append("saturated")
-    if outcome.loss == least:
-        remarks.append("least loss")
-    if is_chosen:
-        remarks.append("chosen")
-    return ", ".join(remarks)
-
-
-def split_styles(words: Sequence[str] | None) -> tuple[list[str] | None, list[str]]:
-    """Parts what follows `--style` into files and `key=value` overrides.
-
-    argparse gives an option of several values all words up to the next option, so
-    `--style a.jpg seed=1` hands over both. A word that looks like a setting and is no file is one.
-    """
-    if words is None:
-        return None, []
-    settings = [word for word in words if _SETTING.match(word) and not Path(word).exists()]
-    return [word for word in words if word not in settings], settings
-
-
-def _set_up_logging(console: Console) -> None:
-    handler = _ConsoleHandler(console)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    root = logging.getLogger("overpaint")
-    root.handlers = [handler]
-    level = os.environ.get("NEURAL_STYLE_LOG", "INFO").upper()
-    root.setLevel(level if isinstance(logging.getLevelName(level), int) else "INFO")
-    root.propagate = False
-
-
-def quiet_libraries() -> None:
-    """Silences Lightning's remarks on devices and workers; its own set-up, at import, is louder."""
-    for name in ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
-
-
-def keep_freed_memory() -> bool:
-    """Tells glibc to keep large blocks that are freed, for the next step asks for them again.
-
-    By default it hands them back to the system, which then has to clear every page of the next
-    one: some 5 % of a step on a CPU. Without glibc, or with one before 2.35, nothing is done.
-
-    Returns:
-        Whether it is done.
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    trim_threshold, mmap_threshold = -1, -3  # from malloc.h
-    # The first call is the one that older versions refuse; the second alone would do harm there.
-    return mallopt is not None and all(
-        mallopt(option, 2**31 - 1) for option in (mmap_threshold, trim_threshold)
-    )
+_TASKS: Mapping[Task, tuple[Callable[[], argparse.ArgumentParser], _Act]] = {
+    "stylize": (_stylize_parser, _stylize),
+    "tune-lr": (_tune_parser, _tune),
+}

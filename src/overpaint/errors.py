@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -31,10 +30,14 @@ class WeightsUnavailableError(WeightsError):
 
 
 class DivergedError(RuntimeError):
-    """The optimisation left the finite numbers; `folder` holds the last good picture, if known."""
+    """The optimisation left the finite numbers.
 
-    def __init__(self, message: str, *, folder: Path | None = None) -> None:
-        self.folder = folder
+    `result` is what the run returns otherwise, a `PaintResult` or `RunResult` with the last good
+    picture; None where there was no run, but a search for a rate.
+    """
+
+    def __init__(self, message: str, *, result: Any = None) -> None:
+        self.result = result
         super().__init__(message)
 
 

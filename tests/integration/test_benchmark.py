@@ -1,33 +1,20 @@
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import benchmark
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
 
-from overpaint.pictures.io import load_picture
+from overpaint.optimisation import memory
+from overpaint.pictures.io import read_picture
 from overpaint.runs.stylize import stylize
 from overpaint.settings.schema import Config
 
 MakeConfig = Callable[..., Config]
-
-
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "benchmark", REPOSITORY / "scripts" / "development" / "benchmark.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Receiver:
@@ -57,9 +44,7 @@ def words(config: Config) -> list[str]:
     ]
 
 
-def test_the_plain_loop_does_what_the_project_does(
-    benchmark: ModuleType, make_config: MakeConfig
-) -> None:
+def test_the_plain_loop_does_what_the_project_does(make_config: MakeConfig) -> None:
     config = make_config("schedule.lr=constant", "schedule.steps=5", "trainer.precision=32-true")
     step, device, precision = benchmark.plain_step(config, "loop")
     assert (device.type, precision) == ("cpu", "32-true")
@@ -72,7 +57,7 @@ def test_the_plain_loop_does_what_the_project_does(
 
 
 def test_the_floor_ends_at_the_deepest_layer(
-    benchmark: ModuleType, make_config: MakeConfig, make_encoder: Callable[..., torch.nn.Module]
+    make_config: MakeConfig, make_encoder: Callable[..., torch.nn.Module]
 ) -> None:
     config = make_config("trainer.precision=32-true")
     step, *_ = benchmark.plain_step(config, "floor")
@@ -90,9 +75,9 @@ def test_the_floor_ends_at_the_deepest_layer(
 
 @pytest.mark.parametrize("name", ["floor", "loop", "off"])
 def test_a_measuring_process_answers_each_number_of_steps(
-    benchmark: ModuleType, make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, name: str
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(benchmark, "keep_freed_memory", lambda: None)  # outlasts the test
+    monkeypatch.setattr(memory, "keep_freed_memory", lambda: None)  # outlasts the test
     connection = Receiver(2, 1, None)
     benchmark.serve(connection, name, "configs/default.yaml", words(make_config()))
     (facts, peak), first, second = connection.sent
@@ -103,12 +88,11 @@ def test_a_measuring_process_answers_each_number_of_steps(
 
 
 def test_scores_fall_for_the_style_and_rise_for_the_content(
-    benchmark: ModuleType,
     make_config: MakeConfig,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(benchmark, "keep_freed_memory", lambda: None)
+    monkeypatch.setattr(memory, "keep_freed_memory", lambda: None)
     connection = Receiver()
     config = make_config("schedule.steps=12", "image.size=64")  # edges that divide evenly
     strong = [*words(config), "style.weight=100", "loss.tv_weight=0"]
@@ -120,4 +104,4 @@ def test_scores_fall_for_the_style_and_rise_for_the_content(
     assert 1 > style[0] > style[-1] > 0
     assert 0 < content[0] < content[-1]
     (folder,) = (tmp_path / "scored").iterdir()
-    assert load_picture(folder / "result.png").size == (64, 48)
+    assert read_picture(folder / "result.png").size == (64, 48)

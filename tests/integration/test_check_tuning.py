@@ -11,6 +11,8 @@ from conftest import REPOSITORY
 
 from overpaint.encoder.weights import VARIABLE
 
+pytestmark = pytest.mark.slow  # processes that import PyTorch and run dozens of steps
+
 
 def check(vgg_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -1,3 +1,5 @@
+"""The command as people start it."""
+
 from __future__ import annotations
 
 import re
@@ -9,22 +11,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from conftest import REPOSITORY, wandb_records
+from conftest import REPOSITORY, wandb_history, wandb_records, wandb_summary
 from PIL import Image
 
+import overpaint.runs.stylize
+import overpaint.tuning.series
+import overpaint.tuning.tune
+from overpaint.cli import run
+from overpaint.console import Task
 from overpaint.runs.stylize import stylize
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_yaml
-from overpaint.version import __version__
 
 MakeConfig = Callable[..., Config]
 
+INSTALLED = str(Path(sys.executable).with_name("overpaint"))
 
-def command(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(REPOSITORY / "scripts" / "stylize.py"), *words],
-        cwd=cwd,
+        words,
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=300,
@@ -33,73 +40,48 @@ def command(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[
     )
 
 
-@pytest.fixture
-def settings(make_config: MakeConfig, tmp_path: Path) -> Path:
-    path = tmp_path / "settings.yaml"
-    path.write_text(to_yaml(make_config("init.mode=blend")))
-    return path
-
-
-def test_two_processes_make_the_same_picture_and_report_in_lines(
-    settings: Path, tmp_path: Path
+def test_a_process_makes_the_same_picture_as_a_program_and_reports_in_lines(
+    make_config: MakeConfig, tmp_path: Path, photo: Path, painting: Path
 ) -> None:
-    pictures = []
-    for name in ("a", "b"):
-        done = command("--config", str(settings), "--output", str(tmp_path / f"{name}.png"))
-        assert done.returncode == 0, done.stderr
-        with Image.open(tmp_path / f"{name}.png") as image:
-            pictures.append(np.asarray(image))
-    np.testing.assert_array_equal(*pictures)
+    config = make_config("init.mode=blend")
+    settings, copy = tmp_path / "settings.yaml", tmp_path / "a.png"
+    settings.write_text(to_yaml(config), encoding="utf-8")
+    words = ["scripts/stylize.py", "--config", str(settings), str(photo), str(painting)]
+    done = command(sys.executable, *words, "-o", str(copy))
+    assert done.returncode == 0, done.stderr
+    with Image.open(copy) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), np.asarray(stylize(config).image))
 
     assert re.search(r"step 4/4  total \S+  content \S+  style \S+  \S+ steps/s", done.stderr)
     result = re.search(r"Result: (\S+result\.png)", done.stderr)
     assert result
-    assert Path(result.group(1)).is_file()
+    assert Path(result.group(1)).read_bytes() == copy.read_bytes()
     assert done.stdout == ""
     assert "\x1b" not in done.stderr  # no bar, no colours
 
 
-def test_options_are_shorthands_for_settings(settings: Path, photo: Path, painting: Path) -> None:
-    done = command(
-        "--config",
-        str(settings),
-        "--print-config",
-        "seed=3",
-        "--style",
-        str(photo),
-        str(painting),
-        "optimizer.lr=0.5",
-        "--content",
-        str(painting),
-    )
-    assert done.returncode == 0, done.stderr
-    shown = yaml.safe_load(done.stdout)
-    assert shown["content"]["image"] == str(painting)
-    assert shown["style"]["images"] == [str(photo), str(painting)]
-    assert (shown["seed"], shown["optimizer"]["lr"]) == (3, 0.5)
-
-
-def test_help_shows_examples_and_version_is_the_package_s() -> None:
-    shown = command("--help")
-    assert shown.returncode == 0
-    assert "python scripts/stylize.py --config configs/default.yaml" in shown.stdout
-    assert command("--version").stdout.split() == ["overpaint", __version__]
-
-
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("started", "name"),
     [
-        (["optimizer.rate=1"], "optimizer.rate: unknown setting 'rate'"),
-        (["--config", "nowhere.yaml"], "no such file: 'nowhere.yaml'"),
-        (["--contents", "a.jpg"], "unrecognized arguments: --contents"),
-        (["image.size=9"], "image.size: 9 is too small"),
+        ([sys.executable, "scripts/stylize.py"], "python scripts/stylize.py"),
+        ([sys.executable, "scripts/tune_lr.py"], "python scripts/tune_lr.py"),
+        ([sys.executable, "-m", "overpaint"], "python -m overpaint"),
+        ([INSTALLED, "tune-lr"], "overpaint tune-lr"),
     ],
+    ids=["stylize.py", "tune_lr.py", "module", "entry point"],
 )
-def test_bad_use_exits_with_2_and_one_message(words: list[str], message: str) -> None:
-    done = command(*words)
+def test_each_way_to_start_names_itself_and_passes_on_the_status(
+    started: list[str], name: str
+) -> None:
+    if started[0] == INSTALLED and not Path(INSTALLED).exists():
+        pytest.skip("the package is on the path, but was not installed")
+    done = command(*started, "--nothing")
     assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith(f"usage: {name} [PHOTO")
+    assert done.stderr.endswith(f"\n{name}: error: unknown option --nothing\n")
+    bad = command(*started, "seed=-1")
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr.startswith("error: seed: -1 is out of range")
 
 
 def test_offline_run_can_be_read_back_and_changes_no_pixel(make_config: MakeConfig) -> None:
@@ -115,10 +97,10 @@ def test_offline_run_can_be_read_back_and_changes_no_pixel(make_config: MakeConf
     np.testing.assert_array_equal(np.asarray(result.image), np.asarray(untracked.image))
 
     parsed = wandb_records(result.folder)
-    (run,) = (record["run"] for record in parsed if record["type"] == "run")
-    assert run["project"] == "test"
-    assert run["config"]["update"]["optimizer"]["lr"] == 0.03
-    history = [record["history"]["item"] for record in parsed if record["type"] == "history"]
+    (record,) = (record["run"] for record in parsed if record["type"] == "run")
+    assert record["project"] == "test"
+    assert record["config"]["update"]["optimizer"]["lr"] == 0.03
+    history = wandb_history(parsed)
     losses = {item["trainer/global_step"]: item for item in history if "loss/total" in item}
     assert sorted(losses) == [1, 2, 4]
     assert losses[4].keys() >= {
@@ -131,10 +113,7 @@ def test_offline_run_can_be_read_back_and_changes_no_pixel(make_config: MakeConf
     captions = [item["snapshots.caption"] for item in history if "snapshots.caption" in item]
     assert captions == ["step 1", "step 3", "step 4"]
     assert sum("inputs/content.path" in item for item in history) == 1
-    summary: dict[str, object] = {}
-    for record in parsed:
-        if record["type"] == "summary":
-            summary |= record["summary"]["update"]
+    summary = wandb_summary(parsed)
     assert summary["loss/total"] == losses[4]["loss/total"]  # a number, as sweeps need it
     assert summary["final/total"] == pytest.approx(result.losses["total"])
     artifacts = [record["artifact"] for record in parsed if record["type"] == "artifact"]
@@ -142,23 +121,62 @@ def test_offline_run_can_be_read_back_and_changes_no_pixel(make_config: MakeConf
     assert names == {"result.png", "config.yaml"}
 
 
-def readme_commands() -> list[str]:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    return [line.strip() for line in text.splitlines() if "python scripts/" in line]
-
-
-def test_readme_opens_with_the_two_lines_and_its_commands_are_valid() -> None:
+def test_readme_opens_with_the_two_lines() -> None:
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     install = "python3 -m venv .venv && . .venv/bin/activate && pip install -e"
     assert f"{install} . && python scripts/stylize.py --config configs/default.yaml" in text
     assert f"{install} '.[dev]' && pytest" in text
-    tried = 0
-    for line in readme_commands():
-        call = line[line.index("python scripts/") :].split(" #")[0]
-        words = shlex.split(call)
-        if words[1] != "scripts/stylize.py" or any(word.isupper() for word in words):
-            continue
-        done = command(*words[2:], "--print-config")
-        assert done.returncode == 0, f"{call}: {done.stderr}"
-        tried += 1
-    assert tried >= 3
+
+
+CALL = re.compile(
+    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr)\.py)|overpaint)(?: (.*))?$"
+)
+
+
+def documented() -> list[tuple[str | None, str]]:
+    """The commands in README and docs: a script or nothing, and the words after it."""
+    pages = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+    lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
+    found = filter(None, map(CALL.match, lines))
+    return list(dict.fromkeys((one[1], (one[2] or "").partition(" #")[0].strip()) for one in found))
+
+
+def test_the_documents_show_commands() -> None:
+    assert len(documented()) >= 10
+
+
+@pytest.mark.usefixtures("untuned")
+@pytest.mark.parametrize(("script", "words"), documented())
+def test_a_command_in_the_documents_is_valid(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    photo: Path,
+    capsys: pytest.CaptureFixture[str],
+    script: str | None,
+    words: str,
+) -> None:
+    started: list[Config] = []
+
+    def begin(config: Config, **options: object) -> None:
+        started.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(overpaint.runs.stylize, "stylize", begin)
+    monkeypatch.setattr(overpaint.tuning.tune, "tune", begin)
+    monkeypatch.setattr(overpaint.tuning.series, "compare_rates", begin)
+    stood_for = {
+        **dict.fromkeys(("PHOTO", "PAINTING", "me.jpg", "painting.jpg"), str(photo)),
+        "RESULT.png": str(tmp_path / "result.png"),
+        "mine.yaml": str(tmp_path / "mine.yaml"),
+    }
+    tasks: dict[str | None, Task] = {
+        "scripts/stylize.py": "stylize",
+        "scripts/tune_lr.py": "tune-lr",
+    }
+    given = [stood_for.get(word, word) for word in shlex.split(words)]
+    status = run(given, task=tasks.get(script))
+    if "--print-config" in given:
+        assert (status, started) == (0, [])
+    else:
+        assert (status, len(started)) == (130, 1), capsys.readouterr().err

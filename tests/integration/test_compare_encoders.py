@@ -12,6 +12,8 @@ from PIL import Image
 
 from overpaint.encoder.weights import VARIABLE
 
+pytestmark = pytest.mark.slow  # processes that import PyTorch and run dozens of steps
+
 
 def compare(vgg_file: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

@@ -7,13 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from conftest import make_picture
+from conftest import InterruptAfter
 from PIL import Image
 
-from overpaint.pictures.tensors import to_tensor
-from overpaint.runs.pyramid import _carried
+from overpaint.runs import pyramid
 from overpaint.runs.stylize import stylize
 from overpaint.settings.schema import Config
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MakeConfig = Callable[..., Config]
 COARSE_TO_FINE = (
@@ -68,25 +69,11 @@ def test_bfloat16_makes_nearly_the_picture_of_float32(make_config: MakeConfig) -
 
 
 def test_an_interrupt_at_a_small_size_leaves_a_whole_picture(
-    make_config: MakeConfig, interrupt_after: Callable[[int], None]
+    make_config: MakeConfig,
 ) -> None:
-    interrupt_after(2)
-    result = stylize(make_config(*COARSE_TO_FINE))
+    result = stylize(make_config(*COARSE_TO_FINE), callbacks=[InterruptAfter(2)])
     assert (result.interrupted, result.steps) == (True, 2)
     assert result.image.size == (64, 48)
-
-
-def test_an_unpainted_picture_is_carried_to_the_larger_photo_itself() -> None:
-    photo = make_picture((96, 72), seed=4)
-    larger, small = photo.resize((64, 48)), photo.resize((32, 24), Image.Resampling.LANCZOS)
-    torch.testing.assert_close(_carried(to_tensor(small), photo, larger), to_tensor(larger))
-
-
-def test_flat_paint_is_carried_as_it_is() -> None:
-    photo = Image.new("RGB", (96, 72), (100, 100, 100))
-    larger, small = photo.resize((64, 48)), photo.resize((32, 24))
-    painted = to_tensor(small) + 0.2
-    torch.testing.assert_close(_carried(painted, photo, larger), to_tensor(larger) + 0.2)
 
 
 def test_a_larger_style_scale_gives_another_picture(make_config: MakeConfig) -> None:
@@ -95,6 +82,7 @@ def test_a_larger_style_scale_gives_another_picture(make_config: MakeConfig) -> 
     assert np.abs(np.asarray(base.image, float) - np.asarray(broad.image, float)).mean() > 0.5
 
 
+@pytest.mark.slow
 def test_compiling_is_recorded_and_leaves_the_picture_as_it_is(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,3 +123,32 @@ def test_a_run_goes_on_where_compiling_fails(
     assert "torch.compile failed (no compiler here); going on without it." in caplog.messages
     assert not result.compiled
     np.testing.assert_array_equal(np.asarray(result.image), np.asarray(expected.image))
+
+
+def test_an_interrupt_between_two_sizes_keeps_the_smaller_picture(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_problem, calls = pyramid.build_problem, []
+
+    def interrupted(*args: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return build_problem(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pyramid, "build_problem", interrupted)
+    result = stylize(make_config(*COARSE_TO_FINE))
+    assert result.interrupted
+    assert 0 < result.steps < 9
+    assert result.image.size == (64, 48)
+
+
+def test_an_interrupt_before_there_is_a_picture_is_one(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pyramid, "build_problem", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stylize(make_config(*COARSE_TO_FINE))

@@ -14,12 +14,14 @@ import torch
 from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
-from overpaint.cli import main
+from overpaint.cli import run as run_words
 from overpaint.errors import DivergedError
 from overpaint.optimisation.module import StyleTransferModule
 from overpaint.runs.stylize import stylize
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_yaml
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MakeConfig = Callable[..., Config]
 
@@ -46,14 +48,15 @@ def summary_of(records: list[dict[str, Any]]) -> dict[str, Any]:
 
 @pytest.fixture
 def run_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Config], tuple[int, Path, str]]:
     """Runs settings as the command does: exit status, run folder, what the terminal shows."""
 
     def run(config: Config) -> tuple[int, Path, str]:
         settings = tmp_path / "settings.yaml"
         settings.write_text(to_yaml(config))
-        status = main(str(settings))
+        monkeypatch.setattr("sys.argv", ["overpaint"])
+        status = run_words(["--config", str(settings)])
         (folder,) = (tmp_path / "runs").iterdir()
         return status, folder, capsys.readouterr().err
 
@@ -87,7 +90,7 @@ def test_a_rate_a_hundred_times_off_is_said_everywhere(
     assert warning["kind"] == kind
     assert f"optimizer.lr={rate.removesuffix('.0')}: the learning rate is" in warning["message"]
     assert f"try {proposal}" in warning["message"]
-    assert f"`python scripts/tune_lr.py --config {folder}/config.yaml`" in warning["message"]
+    assert f"`overpaint tune-lr --config {folder}/config.yaml`" in warning["message"]
     assert shown.count(warning["message"]) == 1
     records = wandb_records(folder)
     (alert,) = (record["alert"] for record in records if record["type"] == "alert")
@@ -185,9 +188,11 @@ def test_the_error_names_the_folder_and_the_rate_of_its_step(
         DivergedError, match=r"The loss .* at step 3, where the learning rate was 0\.0158; try "
     ) as error:
         stylize(make_config("schedule.steps=4"))
-    assert error.value.folder is not None
-    picture = pixels(error.value.folder / "snapshots" / "step_00001.png")
-    np.testing.assert_array_equal(pixels(error.value.folder / "result.png"), picture)
+    result = error.value.result
+    picture = pixels(result.folder / "snapshots" / "step_00001.png")
+    np.testing.assert_array_equal(pixels(result.folder / "result.png"), picture)
+    np.testing.assert_array_equal(np.asarray(result.image), picture)
+    assert result.diverged in str(error.value)
 
 
 def test_a_fault_late_in_a_small_size_ends_the_run_there(
@@ -197,10 +202,9 @@ def test_a_fault_late_in_a_small_size_ends_the_run_there(
     sizes = ("image.size=64", "schedule.scales=[0.5, 1.0]", "tracking.log_every=100")
     with pytest.raises(DivergedError, match=r"at step 4, .* of step 2: ") as error:
         stylize(make_config(*sizes, "schedule.steps=8"))
-    assert error.value.folder is not None
-    environment = environment_of(error.value.folder)
+    environment = environment_of(error.value.result.folder)
     assert (environment["steps"], environment["evaluations"]) == (2, 4)
-    assert pixels(error.value.folder / "result.png").shape == (48, 64, 3)
+    assert pixels(error.value.result.folder / "result.png").shape == (48, 64, 3)
 
 
 def test_a_start_without_a_finite_loss_leaves_the_start_and_nulls(
@@ -209,9 +213,8 @@ def test_a_start_without_a_finite_loss_leaves_the_start_and_nulls(
     config = make_config("loss.normalization=paper", "style.weight=1e38", "content.weight=1e38")
     with pytest.raises(DivergedError, match=r"The loss .* at step 1, .* of step 0: ") as error:
         stylize(config)
-    assert error.value.folder is not None
-    assert environment_of(error.value.folder)["losses"]["total"] is None
-    assert_is_the_start(error.value.folder, photo)
+    assert environment_of(error.value.result.folder)["losses"]["total"] is None
+    assert_is_the_start(error.value.result.folder, photo)
 
 
 @pytest.mark.weights

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import PRESETS, REPOSITORY, make_picture
+from conftest import PRESETS, REPOSITORY, InterruptAfter, make_picture
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from overpaint.cli import main
 from overpaint.errors import ConfigError
 from overpaint.optimisation.module import StyleTransferModule
 from overpaint.runs.stylize import stylize
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MakeConfig = Callable[..., Config]
 
@@ -170,11 +171,10 @@ def test_copy_is_written_in_the_format_of_its_ending(
 
 
 def test_interrupt_keeps_the_picture_and_the_handler(
-    make_config: MakeConfig, interrupt_after: Callable[[int], None]
+    make_config: MakeConfig,
 ) -> None:
     handler = signal.getsignal(signal.SIGINT)
-    interrupt_after(2)
-    result = stylize(make_config("schedule.steps=50"))
+    result = stylize(make_config("schedule.steps=50"), callbacks=[InterruptAfter(2)])
     assert result.interrupted
     assert result.steps == 2
     np.testing.assert_array_equal(pixels(result.folder / "result.png"), np.asarray(result.image))
@@ -209,14 +209,6 @@ def test_interrupt_inside_a_step_leaves_the_last_whole_step(
     np.testing.assert_array_equal(
         np.asarray(result.image), pixels(result.folder / "snapshots" / "step_00002.png")
     )
-
-
-def test_interrupted_command_exits_with_130(
-    make_config: MakeConfig, interrupt_after: Callable[[int], None]
-) -> None:
-    settings = stylize(make_config("schedule.steps=1")).folder / "config.yaml"
-    interrupt_after(1)
-    assert main(str(settings)) == 130
 
 
 class CountReads(TorchDispatchMode):

@@ -16,7 +16,8 @@ from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
 import overpaint.runs.stylize
-from overpaint.cli import main
+from overpaint.callbacks.snapshots import Snapshots
+from overpaint.cli import run
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_yaml
 
@@ -28,6 +29,7 @@ def write(config: Config, path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to send")
 def test_sigterm_keeps_the_picture_and_ends_the_process(
     make_config: MakeConfig, slim_file: Path, tmp_path: Path
@@ -74,6 +76,30 @@ def test_sigterm_keeps_the_picture_and_ends_the_process(
     assert exit_record["exit_code"] == 130
 
 
+@pytest.mark.usefixtures("untuned")
+def test_sigterm_during_a_step_keeps_the_picture(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = Snapshots.on_train_batch_end
+
+    def interrupted(self: Snapshots, trainer: Any, module: Any, *arguments: Any) -> None:
+        go_on(self, trainer, module, *arguments)
+        if module.completed == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Snapshots, "on_train_batch_end", interrupted)
+    config = make_config()
+    assert run(["--config", write(config, tmp_path / "settings.yaml")]) == 143
+    (folder,) = Path(config.output.dir).iterdir()
+    facts = json.loads((folder / "environment.json").read_text())
+    assert (facts["interrupted"], facts["steps"]) == (True, 2)
+    with Image.open(folder / "result.png") as kept:
+        picture = np.asarray(kept)
+    with Image.open(folder / "snapshots" / "step_00001.png") as first:
+        assert not np.array_equal(np.asarray(first), picture)
+
+
+@pytest.mark.usefixtures("untuned")
 def test_sigterm_while_the_files_are_written_comes_too_late(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,7 +111,7 @@ def test_sigterm_while_the_files_are_written_comes_too_late(
 
     monkeypatch.setattr(overpaint.runs.stylize, "save_picture", interrupted)
     config = make_config()
-    assert main(write(config, tmp_path / "settings.yaml")) == 0
+    assert run(["--config", write(config, tmp_path / "settings.yaml")]) == 0
     (folder,) = Path(config.output.dir).iterdir()
     with Image.open(folder / "result.png") as picture:
         assert np.asarray(picture).shape == (24, 32, 3)

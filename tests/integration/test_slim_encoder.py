@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import make
 import numpy as np
 import pytest
 import skimage
@@ -15,18 +16,22 @@ import torch
 from conftest import REPOSITORY, SLIM_WIDTHS, wandb_records
 from PIL import Image
 
-from overpaint.building.objective import build_encoder, build_objective, used_layers
+from overpaint.building.encoder import build_encoder, used_layers
+from overpaint.building.objective import build_objective
 from overpaint.encoder.choosing import find_encoder
 from overpaint.encoder.layers import SLIM_CONVOLUTIONS, convolutions_up_to
 from overpaint.encoder.slim import BUILT_IN, read_slim
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.encoder.weights import VARIABLE, load_weights
+from overpaint.errors import WeightsError
 from overpaint.losses.scoring import SCORE_LAYERS, Judge
-from overpaint.pictures.io import load_picture
+from overpaint.pictures.io import read_picture
 from overpaint.pictures.tensors import to_tensor
 from overpaint.runs.stylize import stylize
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MakeConfig = Callable[..., Config]
 STYLIZE = REPOSITORY / "scripts" / "stylize.py"
@@ -64,7 +69,7 @@ def unplugged(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
             *("image.size=64", "schedule.steps=6", f"output.dir={folder / 'runs'}", *words),
         ],
         cwd=REPOSITORY,
-        env={**kept, **places, "WANDB_ERROR_REPORTING": "false"},
+        env={**kept, **places, "WANDB_ERROR_REPORTING": "false", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
@@ -72,6 +77,7 @@ def unplugged(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_main_command_paints_without_a_network_and_says_with_what(tmp_path: Path) -> None:
     done = unplugged(tmp_path)
     assert done.returncode == 0, done.stderr
@@ -98,17 +104,26 @@ def test_the_main_command_paints_without_a_network_and_says_with_what(tmp_path: 
 
     # Six steps of three hundredths, and towards the painting: it is far bluer than the photo.
     photo = np.asarray(
-        load_picture("assets/content/rocket.jpg").resize(picture.shape[1::-1]), float
+        read_picture("assets/content/rocket.jpg").resize(picture.shape[1::-1]), float
     )
     assert 5 < abs(picture - photo).mean() < 60
     assert environment["losses"]["style"] < 0.5
 
 
-def test_imagenet_without_a_network_is_refused_in_one_line(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_the_main_command_refuses_imagenet_without_a_network_in_one_line(tmp_path: Path) -> None:
     done = unplugged(tmp_path, "encoder.weights=imagenet")
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: VGG-19's weights could not be had.")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_imagenet_without_a_network_leaves_nothing_behind(
+    make_config: MakeConfig, no_network: list[object], tmp_path: Path
+) -> None:
+    with pytest.raises(WeightsError, match="could not be had"):
+        stylize(make_config("encoder.weights=imagenet"))
     assert not (tmp_path / "runs").exists()
 
 
@@ -121,15 +136,22 @@ def test_the_slim_network_is_asked_for_by_name(make_config: MakeConfig) -> None:
         assert "overpaint fallback" not in image.info
 
 
-def test_saved_settings_of_a_fallback_make_the_same_picture(
-    make_config: MakeConfig, no_network: list[object]
+def test_a_fallback_is_told_everywhere_and_its_settings_make_the_same_picture(
+    make_config: MakeConfig, no_network: list[object], caplog: pytest.LogCaptureFixture
 ) -> None:
     first = stylize(make_config("encoder.weights=auto"))
-    again = stylize(load_config(first.folder / "config.yaml"))
-    np.testing.assert_array_equal(np.asarray(first.image), np.asarray(again.image))
+    (warning,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
+    weights = json.loads((first.folder / "environment.json").read_text())["weights"]
+    assert (weights["name"], weights["path"]) == ("vgg19_slim", str(BUILT_IN))
+    assert weights["fallback"] in warning
+    with Image.open(first.folder / "result.png") as image:
+        assert image.info["overpaint weights"].startswith("vgg19_slim, sha256 ")
+        assert image.info["overpaint fallback"] == weights["fallback"]
+
     assert no_network  # the first one tried; the second needs nobody
     no_network.clear()
-    stylize(load_config(first.folder / "config.yaml"))
+    again = stylize(load_config(first.folder / "config.yaml"))
+    np.testing.assert_array_equal(np.asarray(first.image), np.asarray(again.image))
     assert no_network == []
 
 
@@ -143,7 +165,7 @@ def test_the_slim_network_sees_nearly_what_vgg_19_sees(real_weights: Path) -> No
     _, info = read_slim(BUILT_IN)
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
     table = convolutions_up_to(layers)
-    photo = to_tensor(load_picture(Path(skimage.__file__).parent / "data" / "coffee.png"))
+    photo = to_tensor(read_picture(Path(skimage.__file__).parent / "data" / "coffee.png"))
     with torch.no_grad():
         true = Vgg19Features(layers, load_weights(str(real_weights), table).tensors)(photo)
         seen = Vgg19Features(layers, read_float32())(photo)
@@ -166,7 +188,7 @@ def test_its_losses_are_about_those_of_vgg_19(
         f"loss.normalization={normalization}", f"encoder.pooling={pooling}", "loss.tv_weight=0"
     )
     table = convolutions_up_to(used_layers(config))
-    photo = to_tensor(load_picture(Path(skimage.__file__).parent / "data" / "coffee.png"))
+    photo = to_tensor(read_picture(Path(skimage.__file__).parent / "data" / "coffee.png"))
     photo = torch.nn.functional.interpolate(photo, (160, 240), mode="area")
     painting = photo.flip(2).roll(1, 1)[..., :200]  # upside down in other colours
     noise = torch.rand(photo.shape, generator=torch.Generator().manual_seed(0))
@@ -176,7 +198,7 @@ def test_its_losses_are_about_those_of_vgg_19(
         encoder = build_encoder(config, found, torch.device("cpu"), "32-true")
         with torch.no_grad():
             objective = build_objective(config, encoder, photo, [painting])
-            terms[name] = objective(encoder(torch.lerp(photo, noise, 0.3)))
+            terms[name] = objective(torch.lerp(photo, noise, 0.3))
     full, slim = terms["vgg19"], terms["vgg19_slim"]
     assert 0.6 < slim.content / full.content < 1.5
     assert 0.6 < slim.style / (1.3 * full.style) < 1.5  # 1.3 is the balance
@@ -194,7 +216,7 @@ def test_pictures_of_the_slim_network_please_the_full_one(
     encoder = Vgg19Features(SCORE_LAYERS, load_weights(str(real_weights), table).tensors)
     photo = REPOSITORY / "assets" / "content" / "rocket.jpg"
     painting = REPOSITORY / "assets" / "style" / "stained_glass.jpg"
-    judge = Judge(encoder, load_picture(photo), load_picture(painting), 160)
+    judge = Judge(encoder, read_picture(photo), read_picture(painting), 160)
     full, slim = (
         judge.score(
             stylize(
@@ -211,61 +233,92 @@ def test_pictures_of_the_slim_network_please_the_full_one(
     assert slim.content < 1.5 * full.content
 
 
-def make_slim(vgg_file: Path, target: Path, *words: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [
-            *(
-                sys.executable,
-                str(REPOSITORY / "scripts/development/slim_encoder/make.py"),
-            ),
-            *("--weights", str(vgg_file), "--output", str(target)),
-            *("--widths", *map(str, SLIM_WIDTHS), "--pictures", "4", "--edge", "32", *words),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    tensors, info = read_slim(target)
-    assert tensors["conv5_1.weight"].shape == (12, 10, 3, 3)
-    return dict(info.making)
+SMALL = ("--widths", *map(str, SLIM_WIDTHS), "--pictures", "4", "--edge", "32")
+Make = Callable[..., dict[str, Any]]
 
 
-def test_the_first_two_steps_give_the_same_bytes_again(vgg_file: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def make_slim(vgg_file: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """The script, with small pictures; returns what its file says of how it was made."""
+    monkeypatch.setattr(make, "LONGEST", 64)
+    for name, value in (("KMP_DUPLICATE_LIB_OK", "True"), ("KMP_INIT_AT_FORK", "FALSE")):
+        monkeypatch.setenv(name, value)  # scikit-learn sets them, and here they are taken back
+
+    def run(target: Path, *words: str) -> dict[str, Any]:
+        arguments = ("--weights", str(vgg_file), "--output", str(target), *SMALL, *words)
+        monkeypatch.setattr(sys, "argv", ["make.py", *arguments])
+        make.main()
+        tensors, info = read_slim(target)
+        assert tensors["conv5_1.weight"].shape == (12, 10, 3, 3)
+        return dict(info.making)
+
+    return run
+
+
+def test_the_first_two_steps_give_the_same_bytes_again(make_slim: Make, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.safetensors" for name in "ab"]
     for path in paths:
-        made = make_slim(vgg_file, path, "--steps", "0")
+        made = make_slim(path, "--steps", "0")
+        torch.rand(7)  # nothing hangs on the global generator
     assert paths[0].read_bytes() == paths[1].read_bytes()
     assert "errors_after_distillation" not in made
 
 
 def test_the_whole_making_gives_a_network_that_paints(
-    vgg_file: Path, tmp_path: Path, make_config: MakeConfig
+    make_slim: Make, tmp_path: Path, make_config: MakeConfig
 ) -> None:
-    path = tmp_path / "made.safetensors"
-    made = make_slim(vgg_file, path, "--steps", "4", "--rounds", "2", "--examples", "1")
-    assert made["distillation"]["steps"] == 4
+    path = tmp_path / "new" / "made.safetensors"
+    made = make_slim(path, "--steps", "2", "--rounds", "1", "--examples", "1", "--balance", "1.7")
+    assert made["distillation"]["steps"] == 2
     assert set(made["errors_after_distillation"]) == {c.relu for c in SLIM_CONVOLUTIONS}
+    info = read_slim(path)[1]
+    assert {one.balance for one in info.calibration.values()} == {1.7}
+    assert info.licence == make.LICENCE
     result = stylize(make_config("encoder.name=vgg19_slim", f"encoder.weights={path}"))
     assert result.losses["total"] > 0
 
 
-def test_making_from_something_else_is_refused_in_one_line(tmp_path: Path, slim_file: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--widths", *["4"] * 12, "513"], "conv5_1 has 512 channels, not 513"),
+        (["--balance", "0"], "0.0 is not above 0 and below 100"),
+        (["--output", "slim.pth"], "'slim.pth' must end in .safetensors"),
+        (["--edge", "40"], "40 is not at least 32, a multiple of 16"),
+        (["--pictures", "3"], "3 is not at least 4"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["make.py", *words])
+    with pytest.raises(SystemExit) as caught:
+        make.main()
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_making_from_something_else_is_refused_in_one_line(
+    make_slim: Make, tmp_path: Path, slim_file: Path
+) -> None:
+    target = tmp_path / "no.safetensors"
+    with pytest.raises(SystemExit, match=r"^error: .* is no VGG-19[^\n]*$"):
+        make_slim(target, "--weights", str(slim_file))
+    assert not target.exists()
+
+
+@pytest.mark.slow
+def test_making_runs_as_a_script() -> None:
+    script = REPOSITORY / "scripts/development/slim_encoder/make.py"
     done = subprocess.run(
-        [
-            *(
-                sys.executable,
-                str(REPOSITORY / "scripts/development/slim_encoder/make.py"),
-            ),
-            *("--weights", str(slim_file), "--output", str(tmp_path / "no.safetensors")),
-        ],
+        [sys.executable, str(script), "--weights", "missing.pth", *SMALL],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert not (tmp_path / "no.safetensors").exists()
+    assert done.stderr == "error: encoder.weights: no such file: 'missing.pth'.\n"

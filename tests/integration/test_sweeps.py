@@ -140,6 +140,7 @@ def test_runs_are_stopped_after_the_steps_that_the_file_names() -> None:
     assert [logged[band - 1] for band in bands if band <= len(logged)] == [20, 50]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are made for POSIX here")
 def test_an_agent_runs_one_trial_of_each(
     tmp_path: Path,

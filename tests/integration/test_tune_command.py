@@ -19,14 +19,12 @@ from conftest import REPOSITORY
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_yaml
-from overpaint.version import __version__
 
 
-def command(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-    script, *arguments = words
+def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, str(REPOSITORY / "scripts" / script), *arguments],
-        cwd=cwd,
+        [sys.executable, *words],
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
         timeout=300,
@@ -36,6 +34,7 @@ def command(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.slow
 def test_a_rate_is_found_printed_and_written(
     make_config: Callable[..., Config], slim_file: Path, photo: Path, painting: Path, tmp_path: Path
 ) -> None:
@@ -52,7 +51,7 @@ def test_a_rate_is_found_printed_and_written(
     settings.write_text(to_yaml(config), encoding="utf-8")
     words = ["--config", str(settings), "--content", str(painting), "--write", str(mine)]
     words += ["init.mode=blend", "--style", str(photo), str(painting), "tune.lowest=0.001"]
-    done = command("tune_lr.py", *words)
+    done = command("scripts/tune_lr.py", *words)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     for line in ("Range test from 0.001 to 1", "Round 1 of 2: 4 rates, 4 steps each", "Round 2 of"):
@@ -79,33 +78,9 @@ def test_a_rate_is_found_printed_and_written(
 
     python, script, *arguments = shlex.split(done.stdout.splitlines()[-1])
     assert (python, script) == ("python", "scripts/stylize.py")
-    shown = command("stylize.py", *arguments, "--print-config")
+    shown = command(script, *arguments, "--print-config")
     assert shown.returncode == 0, shown.stderr
     printed = tmp_path / "printed.yaml"
     printed.write_text(shown.stdout, encoding="utf-8")
     assert replace(load_config(printed), tune=expected.tune) == expected
     assert yaml.safe_load(shown.stdout)["optimizer"]["lr"] == rate
-
-
-def test_help_shows_examples_and_version_is_the_package_s() -> None:
-    shown = command("tune_lr.py", "--help")
-    assert shown.returncode == 0
-    assert "python scripts/tune_lr.py --config configs/default.yaml" in shown.stdout
-    assert command("tune_lr.py", "--version").stdout.split() == ["overpaint", __version__]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["tune.candidate=1"], "tune.candidate: unknown setting 'candidate'"),
-        (["--config", "nowhere.yaml"], "no such file: 'nowhere.yaml'"),
-        (["--contents", "a.jpg"], "unrecognized arguments: --contents"),
-        (["--write", "README.md"], "'README.md' must end in .yaml or .yml."),
-        (["--study", "--write", "a.yaml"], "--write: "),
-    ],
-)
-def test_bad_use_exits_with_2_and_one_message(words: list[str], message: str) -> None:
-    done = command("tune_lr.py", *words)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr

@@ -14,14 +14,14 @@ import pytest
 from conftest import wandb_history, wandb_runs, wandb_summary
 from PIL import Image
 
-from overpaint.building.objective import read_sources
+from overpaint.building.sources import read_sources
 from overpaint.errors import ConfigError, DivergedError
 from overpaint.runs.stylize import stylize
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 from overpaint.tuning import series
 from overpaint.tuning import tune as tuning
-from overpaint.tuning.search import Outcome, spaced
+from overpaint.tuning.search import Trial, spaced
 from overpaint.tuning.series import compare_rates
 from overpaint.tuning.tune import TuneResult, tune
 from overpaint.tuning.workbench import Workbench, open_workbench
@@ -93,7 +93,7 @@ def test_a_search_leaves_a_rate_and_what_led_to_it(
     assert "-lr-tune-photo-painting" in result.folder.name
     assert {path.name for path in result.folder.iterdir()} == FILES
     assert result.size == 24
-    rate = result.outcome.rate
+    rate = result.trial.rate
     assert result.config == replace(config, optimizer=replace(config.optimizer, lr=rate))
     assert load_config(result.folder / "config.yaml") == result.config
 
@@ -115,12 +115,12 @@ def test_a_search_leaves_a_rate_and_what_led_to_it(
     assert [(len(one["losses"]), len(one["moved"])) for one in last] == [(9, 8)] * len(last)
     assert [one["rate"] for one in first] == spaced(test["lowest"], test["highest"], 4)
     assert {one["rate"] for one in last} <= {one["rate"] for one in first}
-    for saved, outcomes in zip((first, last), result.rounds, strict=True):
-        assert [one["rate"] for one in saved] == [one.rate for one in outcomes]
-        for one, outcome in zip(saved, outcomes, strict=True):
-            assert one["losses"] == pytest.approx(outcome.losses, rel=1e-6)
-            assert one["loss"] == pytest.approx(outcome.loss, rel=1e-6)
-            assert one["steps"] == outcome.steps
+    for saved, trials in zip((first, last), result.rounds, strict=True):
+        assert [one["rate"] for one in saved] == [one.rate for one in trials]
+        for one, trial in zip(saved, trials, strict=True):
+            assert one["losses"] == pytest.approx(trial.losses, rel=1e-6)
+            assert one["loss"] == pytest.approx(trial.loss, rel=1e-6)
+            assert one["steps"] == trial.steps
     # All trials start from one picture.
     starts = {one["losses"][0] for one in (*first, *last)}
     assert max(starts) == pytest.approx(min(starts), rel=1e-5)
@@ -142,12 +142,12 @@ def test_every_optimizer_gets_a_rate_for_every_loss(
 ) -> None:
     result = tune(small(f"optimizer.name={name}", f"loss.normalization={normalization}"))
     found = read_json(result.folder / "lr.json")
-    rate = result.outcome.rate
+    rate = result.trial.rate
     low, high = found["range_test"]["lowest"], found["range_test"]["highest"]
     assert low <= rate <= high
-    assert result.outcome in result.rounds[-1]
-    assert result.outcome.is_usable
-    assert result.outcome.loss < 0.9 * result.outcome.losses[0]
+    assert result.trial in result.rounds[-1]
+    assert result.trial.is_usable
+    assert result.trial.loss < 0.9 * result.trial.losses[0]
     assert result.config.optimizer.lr == rate
     if name == "sgd" and normalization == "paper":
         assert high < 1e-6, "its gradient is huge"
@@ -155,7 +155,7 @@ def test_every_optimizer_gets_a_rate_for_every_loss(
 
 
 def losses_of(result: TuneResult) -> list[list[tuple[float, ...]]]:
-    return [[(one.rate, *one.losses) for one in outcomes] for outcomes in result.rounds]
+    return [[(one.rate, *one.losses) for one in trials] for trials in result.rounds]
 
 
 @pytest.mark.usefixtures("no_chart", "short_range_test")
@@ -176,13 +176,13 @@ def test_the_rate_found_is_as_good_as_the_best_of_a_grid(
     config = small(
         f"optimizer.name={name}", "tune.candidates=8", "tune.rounds=3", "schedule.steps=16"
     )
-    rate = tune(config).outcome.rate
+    rate = tune(config).trial.rate
     bench = open_workbench(config, read_sources(config))
     grid = spaced(*bench.rates_by_length(), 17)
-    outcomes, _ = bench.try_rates([rate, *grid], 16)
-    best = min(one.loss for one in outcomes if one.is_usable)
-    worst = max(one.loss for one in outcomes if one.is_usable)
-    assert outcomes[0].loss <= 1.1 * best
+    trials = bench.try_rates([rate, *grid], 16)
+    best = min(one.loss for one in trials if one.is_usable)
+    worst = max(one.loss for one in trials if one.is_usable)
+    assert trials[0].loss <= 1.1 * best
     assert worst > 2 * best, "else any rate would do"
 
 
@@ -196,7 +196,7 @@ def test_given_ends_are_kept_and_rates_lie_between_them(
     assert [one.rate for one in first] == [0.0002, 0.0004, 0.0008, 0.0016]
     assert read_json(result.folder / "lr.json")["range_test"]["rates"][0] == 0.0002
     # Such rates are far too low, so the highest is the best, and a run has more steps than trials.
-    assert result.outcome.rate == 0.0016
+    assert result.trial.rate == 0.0016
     messages = [record.getMessage() for record in caplog.records]
     (warning,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
     assert "The rate found, 0.0016, is the highest one tried; tune.highest can" in warning
@@ -281,6 +281,7 @@ def exit_code(records: Sequence[Mapping[str, Any]]) -> int:
     return int(end.get("exit_code", 0))
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_keeps_what_it_knows(
     small: Callable[..., Config], interrupted_in_round: Callable[[int], None], tmp_path: Path
 ) -> None:
@@ -291,7 +292,7 @@ def test_an_interrupted_search_keeps_what_it_knows(
     assert {path.name for path in folder.iterdir()} == {*FILES, "wandb"} - {"config.yaml"}
     found = read_json(folder / "lr.json")
     assert found["chosen"] is None
-    assert [len(outcomes) for outcomes in found["rounds"]] == [4]
+    assert [len(trials) for trials in found["rounds"]] == [4]
     ends = {the_run(records)["job_type"]: exit_code(records) for records in wandb_runs(folder)}
     assert ends == {"lr-tune": 130, "lr-trial": 0}
 
@@ -309,6 +310,7 @@ def test_a_search_interrupted_in_its_first_round_keeps_the_range_test(
     assert len(found["range_test"]["losses"]) == tuning.RANGE_STEPS + 1
 
 
+@pytest.mark.slow
 def test_each_trial_is_a_run_of_its_own_in_the_study_s_group(
     small: Callable[..., Config],
 ) -> None:
@@ -329,28 +331,28 @@ def test_each_trial_is_a_run_of_its_own_in_the_study_s_group(
     ((study, records),) = studies
     assert study["display_name"] == result.folder.name
     summary = wandb_summary(records)
-    assert summary["chosen_lr"] == result.outcome.rate
+    assert summary["chosen_lr"] == result.trial.rate
     logged = [row for row in wandb_history(records) if "study/trials.nrows" in row]
     assert len(logged) == 1
     assert logged[0]["study/trials.nrows"] == sum(map(len, result.rounds))
     assert {"study/lr.path", "study/contact_sheet.path"} <= logged[0].keys()
 
     expected = {
-        f"round {number} lr={outcome.rate:.3g}": outcome
-        for number, outcomes in enumerate(result.rounds, 1)
-        for outcome in outcomes
+        f"round {number} lr={trial.rate:.3g}": trial
+        for number, trials in enumerate(result.rounds, 1)
+        for trial in trials
     }
     assert {run["display_name"] for run, _ in trials} == expected.keys()
     for run, records in trials:
-        outcome = expected[run["display_name"]]
+        trial = expected[run["display_name"]]
         settings = run["config"]["update"]
-        assert settings["optimizer"]["lr"] == outcome.rate
-        assert settings["schedule"]["steps"] == outcome.steps
+        assert settings["optimizer"]["lr"] == trial.rate
+        assert settings["schedule"]["steps"] == trial.steps
         rows = [row for row in wandb_history(records) if "loss/total" in row]
-        assert [row["trainer/global_step"] for row in rows] == [*range(1, outcome.steps + 1)]
-        assert [row["loss/total"] for row in rows] == pytest.approx(outcome.losses[:-1])
-        assert [row["update/mean_abs"] for row in rows] == pytest.approx(outcome.moved)
-        assert wandb_summary(records)["final/total"] == pytest.approx(outcome.losses[-1])
+        assert [row["trainer/global_step"] for row in rows] == [*range(1, trial.steps + 1)]
+        assert [row["loss/total"] for row in rows] == pytest.approx(trial.losses[:-1])
+        assert [row["update/mean_abs"] for row in rows] == pytest.approx(trial.moved)
+        assert wandb_summary(records)["final/total"] == pytest.approx(trial.losses[-1])
         assert any("snapshots.caption" in row for row in wandb_history(records))
 
 
@@ -378,23 +380,23 @@ def test_a_trial_is_a_run(
         "tune.size=37",
     )
     bench = open_workbench(config, read_sources(config))
-    (_, outcome), (_, pictures) = bench.try_rates([rate / 7, rate], 5, pictures_at=[1])
+    _, trial = bench.try_rates([rate / 7, rate], 5, pictures_at=[1])
     run = stylize(config)
     assert bench.precision == run.precision == precision
     with (run.folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     tolerance = {"32-true": 1e-5, "bf16-mixed": 1e-3}[precision]
     losses = [*(float(row["loss/total"]) for row in rows), run.losses["total"]]
-    assert outcome.losses == pytest.approx(losses, rel=tolerance)
-    assert outcome.moved == pytest.approx(
+    assert trial.losses == pytest.approx(losses, rel=tolerance)
+    assert trial.moved == pytest.approx(
         [float(row["update/mean_abs"]) for row in rows], rel=10 * tolerance
     )
     snapshots = run.folder / "snapshots"
-    for step, picture in pictures.items():
+    for step, picture in trial.pictures.items():
         difference = np.abs(np.asarray(picture) - pixels(snapshots / f"step_{step:05d}.png"))
         assert difference.mean() < 0.05
-    assert list(pictures) == [1, 5]
-    assert outcome.losses[-1] < 0.95 * outcome.losses[0]
+    assert list(trial.pictures) == [1, 5]
+    assert trial.losses[-1] < 0.95 * trial.losses[0]
 
 
 def test_a_series_shows_rates_over_five_decades(small: Callable[..., Config]) -> None:
@@ -406,13 +408,13 @@ def test_a_series_shows_rates_over_five_decades(small: Callable[..., Config]) ->
         "gradient descent, relative losses, 24 px",
         "Adam, relative losses, 24 px",
     ]
-    for outcomes in result.rounds.values():
-        assert len(outcomes) == 11
-        rates = [one.rate for one in outcomes]
+    for trials in result.rounds.values():
+        assert len(trials) == 11
+        rates = [one.rate for one in trials]
         assert rates[-1] / rates[0] == pytest.approx(1e5, rel=0.02)
-        assert {one.steps for one in outcomes} == {8}
+        assert {one.steps for one in trials} == {8}
         # As long as asked for, until the clamp shortens what is longest.
-        for i, one in enumerate(outcomes[:7]):
+        for i, one in enumerate(trials[:7]):
             assert one.moved[0] == pytest.approx(0.001 * 10 ** (i / 2), rel=0.05)
     found = read_json(result.folder / "lr.json")
     saved = {one["optimizer"]: one for one in found["series"]}
@@ -425,6 +427,7 @@ def test_a_series_shows_rates_over_five_decades(small: Callable[..., Config]) ->
             assert sheet.size[1] > 11 * 100
 
 
+@pytest.mark.slow
 def test_a_series_is_a_run_and_its_trials_are_runs(
     small: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -468,10 +471,9 @@ def test_no_number_is_null_in_json(
     try_rates = Workbench.try_rates
 
     def one_is_lost(bench: Workbench, rates: Sequence[float], steps: int, **options: Any) -> Any:
-        outcomes, pictures = try_rates(bench, rates, steps, **options)
-        start, nan = outcomes[-1].losses[0], math.nan
-        lost = Outcome(rates[-1], (start, *[nan] * steps), (nan,) * steps)
-        return [*outcomes[:-1], lost], [*pictures[:-1], {}]
+        trials = try_rates(bench, rates, steps, **options)
+        start, nan = trials[-1].losses[0], math.nan
+        return [*trials[:-1], Trial(rates[-1], (start, *[nan] * steps), (nan,) * steps)]
 
     monkeypatch.setattr(Workbench, "try_rates", one_is_lost)
     result = tune(small("tracking.mode=offline", "tune.rounds=1"))
@@ -479,4 +481,4 @@ def test_no_number_is_null_in_json(
     assert (lost["loss"], lost["moved_first"]) == (None, None)
     assert lost["losses"][1:] == lost["moved"] == [None] * 8
     assert all(one["loss"] for one in calm)
-    assert result.outcome.rate < lost["rate"]
+    assert result.trial.rate < lost["rate"]

@@ -52,7 +52,7 @@ def test_a_room_says_what_belongs_in_it(room: Path) -> None:
     [
         "import overpaint.cli",
         "import overpaint; overpaint.load_config",
-        "from overpaint.pictures.io import load_picture",
+        "from overpaint.pictures.io import read_picture",
     ],
 )
 def test_nothing_heavy_is_imported_before_it_is_needed(statement: str) -> None:
@@ -62,3 +62,9 @@ def test_nothing_heavy_is_imported_before_it_is_needed(statement: str) -> None:
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_drawing_of_the_rooms_is_up_to_date() -> None:
+    draw = [sys.executable, "scripts/development/draw_rooms.py", "--check"]
+    done = subprocess.run(draw, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from overpaint.errors import (
@@ -26,10 +24,12 @@ def test_faults_of_the_run_are_no_value_errors(error: type[Exception]) -> None:
     assert not issubclass(error, ValueError)
 
 
-def test_a_divergence_may_name_the_folder_of_the_last_good_picture() -> None:
-    assert DivergedError("the loss is nan").folder is None
-    error = DivergedError("the loss is nan", folder=Path("runs/a"))
-    assert (str(error), error.folder) == ("the loss is nan", Path("runs/a"))
+def test_a_divergence_may_carry_the_result_with_the_last_good_picture() -> None:
+    assert DivergedError("the loss is nan").result is None
+    result = object()
+    error = DivergedError("the loss is nan", result=result)
+    assert str(error) == "the loss is nan"
+    assert error.result is result
 
 
 def test_config_error_takes_a_single_problem_as_a_string() -> None:

@@ -17,15 +17,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from overpaint.encoder.layers import SLIM_CONVOLUTIONS, Convolution
+from overpaint.encoder.layers import CONTENT_LAYERS, SLIM_CONVOLUTIONS, STYLE_LAYERS, Convolution
 from overpaint.encoder.vgg import Vgg19Features, normalized
 from overpaint.losses.gram import gram_matrix
-from overpaint.losses.objective import StyleObjective
+from overpaint.losses.objective import Objective
+from overpaint.optimisation.step import evaluation, take_step
 
 logger = logging.getLogger(__name__)
 
-CONTENT = {"relu4_2": 1.0}
-STYLE = {"relu1_1": 0.35, "relu2_1": 0.20, "relu3_1": 0.17, "relu4_1": 0.18, "relu5_1": 0.10}
 FROZEN = tuple(layer for layer in SLIM_CONVOLUTIONS if layer.block <= 2)
 TRAINED = tuple(layer for layer in SLIM_CONVOLUTIONS if layer.block > 2)
 LEARNT = ("relu3_1", "relu4_1", "relu4_2", "relu5_1")
@@ -102,7 +101,8 @@ def distil(
     painting_steps = {settings.steps * one // settings.rounds for one in range(settings.rounds)}
     for step in range(settings.steps):
         if step in painting_steps:
-            encoder = Vgg19Features((*STYLE, *CONTENT), {k: v.detach() for k, v in tensors.items()})
+            now = {name: value.detach() for name, value in tensors.items()}
+            encoder = Vgg19Features((*STYLE_LAYERS, *CONTENT_LAYERS), now)
             encoder = encoder.to(device, memory_format=layout)  # type: ignore[call-overload]
             for _ in range(settings.examples):
                 photo, painting = (one.to(device, memory_format=layout) for one in draw())
@@ -173,39 +173,29 @@ def _on_the_way(
     steps = (round(uniform(2, 6)), round(uniform(8, 25)))
     rate, style = uniform(0.02, 0.05), math.exp(uniform(math.log(4), math.log(40)))
     objective = _objective(encoder, photo, painting, style, uniform(0, 8))
-    painted = _paint(encoder, objective, start, rate, steps[1])
+    painted = _paint(objective, start, rate, steps[1])
     return [mixed, *(image for step, image in enumerate(painted, 1) if step in steps)]
 
 
 def _objective(
     encoder: Vgg19Features, photo: Tensor, painting: Tensor, style: float, variation: float
-) -> StyleObjective:
-    with torch.no_grad(), torch.autocast(photo.device.type, torch.bfloat16):
-        return StyleObjective(
-            encoder(photo),
-            [encoder(painting)],
-            content_layers=CONTENT,
-            style_layers=STYLE,
-            content_weight=1.0,
-            style_weight=style,
-            tv_weight=variation,
-        )
+) -> Objective:
+    with torch.autocast(photo.device.type, torch.bfloat16):
+        return Objective(encoder, photo, [painting], style_weight=style, tv_weight=variation)
 
 
-def _paint(
-    encoder: Vgg19Features, objective: StyleObjective, start: Tensor, rate: float, steps: int
-) -> Iterator[Tensor]:
+def _paint(objective: Objective, start: Tensor, rate: float, steps: int) -> Iterator[Tensor]:
     """The picture after each step of Adam."""
     image = nn.Parameter(start.clone())
     adam = torch.optim.Adam([image], lr=rate)
-    for _ in range(steps):
-        adam.zero_grad()
+
+    def loss(picture: Tensor) -> Tensor:
         with torch.autocast(start.device.type, torch.bfloat16):
-            total = objective.measure(encoder, image).total.sum()
-        (total * _LOSS_SCALE).backward()  # type: ignore[no-untyped-call]
-        adam.step()
-        with torch.no_grad():
-            image.clamp_(0, 1)
+            return objective(picture).total  # type: ignore[no-any-return]
+
+    evaluate = evaluation(image, loss, _LOSS_SCALE)
+    for _ in range(steps):
+        take_step(image, adam, evaluate)
         yield image.detach().clone()
 
 
@@ -218,7 +208,7 @@ def _loss(tensors: Mapping[str, Tensor], example: _Example) -> Tensor:
             wanted = target.float()
             error = (maps[name].float() - wanted).square().sum() / wanted.square().sum()
             losses.append(2 * error)
-            if name in STYLE:
+            if name in STYLE_LAYERS:
                 grams, true = gram_matrix(maps[name]), gram_matrix(target)
                 norms = true.square().sum((1, 2))
                 losses.append(((grams - true).square().sum((1, 2)) / norms).mean())

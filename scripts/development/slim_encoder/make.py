@@ -30,11 +30,10 @@ from textures import (
     random_piece,
 )
 
-from overpaint.cli import keep_freed_memory
 from overpaint.encoder.layers import SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES
 from overpaint.errors import ConfigError, ImageError, WeightsError
-from overpaint.pictures.io import load_picture
-from overpaint.records.run_folder import versions
+from overpaint.pictures.io import read_picture
+from overpaint.records.environment import versions
 
 ASSETS = Path(__file__).resolve().parents[3] / "assets"
 PHOTOS = {
@@ -72,7 +71,7 @@ logger = logging.getLogger("overpaint.make_slim_encoder")
 
 def read(path: Path) -> Picture:
     """A picture file as an array, its longer edge at most `LONGEST` pixels."""
-    picture = load_picture(path)
+    picture = read_picture(path)
     picture.thumbnail((LONGEST, LONGEST))
     return np.asarray(picture, np.float32) / np.float32(255)
 
@@ -283,6 +282,8 @@ def main() -> None:
     if arguments.output.suffix != ".safetensors":
         parser.error(f"--output: '{arguments.output}' must end in .safetensors")
     logging.basicConfig(format="%(message)s", level="INFO")
+    from overpaint.optimisation.memory import keep_freed_memory
+
     keep_freed_memory()
     try:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from overpaint.encoder.layers import SLIM_CONVOLUTIONS, Calibration
+from overpaint.encoder.calibration import Calibration
+from overpaint.encoder.layers import SLIM_CONVOLUTIONS
 from overpaint.encoder.vgg import Vgg19Features, normalized
 from overpaint.losses.gram import gram_matrix
 

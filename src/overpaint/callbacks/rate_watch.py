@@ -61,16 +61,15 @@ class RateWatch(pl.Callback):
     ) -> None:
         """Adds a row and judges; reads from the device at logged steps only."""
         assert isinstance(pl_module, StyleTransferModule)
-        step = pl_module.completed
-        if trainer.should_stop or not pl_module.is_logged(step):
+        report = pl_module.report
+        if trainer.should_stop or report is None:
             return
-        values = trainer.callback_metrics
         self._trace.append(
             Row(
-                step,
-                lr=float(values["optimizer/lr"]),
-                loss=float(values["loss/total"]),
-                moved=float(values["update/mean_abs"]),
+                report.step,
+                lr=report.rate,
+                loss=report.losses["total"],
+                moved=float(report.moved),
                 clamped=clamped_share(pl_module.image.detach()),
             )
         )

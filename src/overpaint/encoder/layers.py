@@ -13,6 +13,7 @@ from typing import Literal
 from overpaint.errors import lookup
 
 EncoderName = Literal["vgg19", "vgg19_slim"]
+Pooling = Literal["max", "avg"]
 
 # Channels and number of convolutions of the five blocks; 2x2 pooling lies between two blocks.
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))
@@ -51,21 +52,6 @@ def _convolutions() -> tuple[Convolution, ...]:
             in_channels, index = channels, index + 2  # the ReLU takes a number too
         index += 1  # and so does the pooling
     return tuple(table)
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What brings the losses of a slimmer network's layer to the size of VGG-19's."""
-
-    content: float
-    """Squared distances of VGG-19's features between pictures over those of the slimmer ones."""
-    style: float
-    """The same of their Gram matrices."""
-    channels: int
-    """VGG-19's number of channels."""
-    balance: float = 1.0
-    """Factor of the style loss beyond that, under every normalization: an optimiser finds pictures
-    whose style error the slimmer network overlooks more than their content error."""
 
 
 CONVOLUTIONS = _convolutions()

@@ -20,12 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from overpaint.encoder.layers import (
-    SLIM_CONVOLUTIONS,
-    SLIM_LAYER_NAMES,
-    Calibration,
-    Convolution,
-)
+from overpaint.encoder.calibration import Calibration
+from overpaint.encoder.layers import SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Convolution
 from overpaint.encoder.weights import KINDS, VggWeights
 from overpaint.errors import WeightsError
 from overpaint.files import file_sha256, replacing

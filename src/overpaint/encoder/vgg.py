@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from overpaint.encoder.layers import Calibration, convolutions_up_to, minimum_edge
+from overpaint.encoder.calibration import Calibration
+from overpaint.encoder.layers import Pooling, convolutions_up_to, minimum_edge
 
 # ImageNet statistics of the training images of torchvision's VGG-19, per RGB channel.
 MEAN = (0.485, 0.456, 0.406)
@@ -20,9 +20,20 @@ STD = (0.229, 0.224, 0.225)
 Visit = Callable[[str, Tensor], Tensor]
 
 
-def normalized(image: Tensor) -> Tensor:
-    """An image, (B, 3, H, W) in sRGB from 0 to 1, as the first convolution expects it."""
-    mean, std = (torch.tensor(one).view(1, 3, 1, 1).to(image) for one in (MEAN, STD))
+def _per_channel(values: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1)
+
+
+def normalized(image: Tensor, mean: Tensor | None = None, std: Tensor | None = None) -> Tensor:
+    """An image as the first convolution expects it.
+
+    Args:
+        image: (B, 3, H, W), sRGB in [0, 1].
+        mean: (1, 3, 1, 1), on the image's device; by default ImageNet's.
+        std: likewise.
+    """
+    mean = _per_channel(MEAN).to(image) if mean is None else mean
+    std = _per_channel(STD).to(image) if std is None else std
     return (image - mean) / std
 
 
@@ -30,8 +41,9 @@ class Vgg19Features(nn.Module):
     """VGG-19 (Simonyan & Zisserman 2014) without its classifier, or a slimmer one, frozen.
 
     Args:
-        layers: names of the maps that `forward` returns, such as `relu4_2` (after the ReLU) or
-            `conv4_2` (before it). Nothing beyond the deepest one is built.
+        layers: names of the maps that `forward` returns unless it is asked for others, such as
+            `relu4_2` (after the ReLU) or `conv4_2` (before it). Nothing beyond the deepest one is
+            built.
         weights: `convB_I.weight` and `convB_I.bias` for every convolution built; their shapes
             give the channels.
         pooling: `max`, as trained, or `avg`, which Gatys et al. 2015 (section Methods) found to
@@ -54,7 +66,7 @@ class Vgg19Features(nn.Module):
         layers: Iterable[str],
         weights: Mapping[str, Tensor],
         *,
-        pooling: Literal["max", "avg"] = "max",
+        pooling: Pooling = "max",
         whole: bool = False,
         calibration: Mapping[str, Calibration] | None = None,
     ) -> None:
@@ -62,11 +74,12 @@ class Vgg19Features(nn.Module):
         self.layers = tuple(dict.fromkeys(layers))
         self.calibration = dict(calibration or {})
         self.minimum_edge = minimum_edge(self.layers)
-        self._table = convolutions_up_to(self.layers)
-        self._multiple = self.minimum_edge if whole else 1
+        table = convolutions_up_to(self.layers)
+        self._deepest = table[-1].relu
+        self._whole = whole
         self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
         self.convolutions = nn.ModuleDict()
-        for layer in self._table:
+        for layer in table:
             state = {kind: weights[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}
             outputs, inputs = state["weight"].shape[:2]
             module = skip_init(  # type: ignore[no-untyped-call]  # random weights would only be overwritten
@@ -74,16 +87,27 @@ class Vgg19Features(nn.Module):
             )
             module.load_state_dict(state)
             self.convolutions[layer.conv] = module
-        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
+        self.register_buffer("mean", _per_channel(MEAN))
+        self.register_buffer("std", _per_channel(STD))
         self.requires_grad_(False)
         self.eval()
 
-    def forward(self, image: Tensor, visit: Visit | None = None) -> dict[str, Tensor]:
-        """Computes the feature maps of `layers`.
+    def train(self, mode: bool = True) -> Vgg19Features:
+        """Stays in evaluation mode, whatever it is part of: the network is frozen."""
+        return super().train(False)
+
+    def forward(
+        self,
+        image: Tensor,
+        layers: Iterable[str] | None = None,
+        *,
+        visit: Visit | None = None,
+    ) -> dict[str, Tensor]:
+        """Computes feature maps, and nothing beyond the deepest one asked for.
 
         Args:
             image: (B, 3, H, W), sRGB in [0, 1].
+            layers: names of the maps; by default those that the encoder was built for.
             visit: is given the name and the map of each of `layers`, and returns the map that the
                 next layer reads. By default the map itself.
 
@@ -92,28 +116,34 @@ class Vgg19Features(nn.Module):
             as if they were of the padded image if it is taken as a `whole`.
 
         Raises:
-            ValueError: if an edge is smaller than `minimum_edge`.
+            ConfigError: if a layer is unknown.
+            ValueError: if an edge is too small for the layers, or a layer is beyond what was built.
         """
-        if min(image.shape[-2:]) < self.minimum_edge:
+        wanted = self.layers if layers is None else tuple(layers)
+        table, least = convolutions_up_to(wanted), minimum_edge(wanted)
+        if len(table) > len(self.convolutions):
+            raise ValueError(f"the encoder has no {table[-1].relu}; it ends with {self._deepest}")
+        if min(image.shape[-2:]) < least:
             raise ValueError(
-                f"an image of {tuple(image.shape[-2:])} pixels is too small for {self.layers}; "
-                f"each edge needs {self.minimum_edge}"
+                f"an image of {tuple(image.shape[-2:])} pixels is too small for {wanted}; "
+                f"each edge needs {least}"
             )
         features: dict[str, Tensor] = {}
-        x = (image - self.mean) / self.std
-        below, right = (-edge % self._multiple for edge in image.shape[-2:])
+        x = normalized(image, self.mean, self.std)
+        multiple = least if self._whole else 1
+        below, right = (-edge % multiple for edge in image.shape[-2:])
         if below or right:
             x = F.pad(x, (0, right, 0, below), mode="replicate")
         block = 1
-        for layer in self._table:
+        for layer in table:
             if layer.block != block:
                 x, block = self._pool(x, 2), layer.block
             x = self.convolutions[layer.conv](x)
-            if layer.conv in self.layers:
+            if layer.conv in wanted:
                 x = features[layer.conv] = visit(layer.conv, x) if visit else x
                 x = F.relu(x)  # a map that is handed out must not be rewritten
             else:
                 x = F.relu_(x)  # saves a copy; neither convolution nor ReLU needs it for gradients
-            if layer.relu in self.layers:
+            if layer.relu in wanted:
                 x = features[layer.relu] = visit(layer.relu, x) if visit else x
         return features

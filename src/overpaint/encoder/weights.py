@@ -17,7 +17,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from overpaint.connection import answers
-from overpaint.encoder.layers import Calibration, Convolution, EncoderName
+from overpaint.encoder.calibration import Calibration
+from overpaint.encoder.layers import Convolution, EncoderName
 from overpaint.errors import WeightsError, WeightsUnavailableError
 from overpaint.files import file_sha256
 
@@ -44,6 +45,15 @@ class VggWeights:
     """Of a slim network, by layer."""
     fallback: str | None = None
     """Why this network stands in for the one that was asked for."""
+
+    def facts(self) -> dict[str, str | None]:
+        """Which they are, as JSON takes it."""
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "sha256": self.sha256,
+            "fallback": self.fallback,
+        }
 
 
 def load_weights(source: str, convolutions: Sequence[Convolution]) -> VggWeights:

@@ -1,79 +1,41 @@
-"""The content and style losses under three normalizations.
+"""The total loss of an image: content, style and total variation, with their targets.
 
-Every term is a scaled squared distance, `scale * sum (x - target)^2`; a normalization is a choice
-of the two scales, made once per target. With F, P the content features of image and content, G, A
-the Gram matrices of image and style (over positions, divided by their number M), N channels:
+    total = content_weight * content + style_weight * style + tv_weight * tv
 
-    normalization   content                  style, per layer
-    relative        |F - P|^2 / |P|^2        |G - A|^2 / |A|^2
-    gatys           1/2 |F - P|^2            1/(4 N^2) |G - A|^2
-    paper           1/2 |F - P|^2            M^2/2 |G - A|^2
-
-`gatys` is arXiv:1508.06576, eq. 1 and 4: there G sums over M positions and is divided by 4 N^2 M^2,
-which is the same. `paper` is Vagdevi & Abhishek: sums without a divisor. Where the style picture
-has another number of positions than the image, both papers are silent; we compare means over
-positions, so that a style is the same at any size. A slim network's layers have fewer channels: a
-`Calibration` brings their sums to the size of VGG-19's, and N is VGG-19's; under `relative` only
-its balance counts, for the rest is in both distances. Layer weights multiply each term, and
-
-    total = content_weight * content + style_weight * style + tv_weight * tv,
-
-where tv is the total variation of the image itself. The papers have no such term (weight 0).
+Content and style are sums over layers of squared distances to the targets, times the layers'
+weights; a normalization scales each (`normalizations`). The total variation is of the image itself;
+the papers have no such term (weight 0).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from overpaint.encoder.layers import Calibration
+from overpaint.encoder.calibration import Calibration
+from overpaint.encoder.layers import CONTENT_LAYERS, STYLE_LAYERS
 from overpaint.encoder.vgg import Visit
 from overpaint.errors import lookup
-from overpaint.losses.gram import (
-    at_least_float32,
-    gram_matrix,
-    total_variation,
-    with_gram,
-    with_squared_distance,
-)
+from overpaint.losses.fused import at_least_float32, with_gram, with_squared_distance
+from overpaint.losses.gram import gram_matrix, total_variation
+from overpaint.losses.normalizations import NORMALIZATIONS
 
 
-@dataclass(frozen=True)
-class Normalization:
-    """The two scales that turn squared distances into losses."""
+class Encoder(Protocol):
+    """What an objective needs of a network: maps by name, handed out while they are computed."""
 
-    content: Callable[[Tensor, Calibration], Tensor | float]
-    """From the target features P, (1, N, H, W)."""
-    style: Callable[[Tensor, int, Calibration], Tensor | float]
-    """From the target Gram matrix A, (1, N, N), and the image's number of positions M."""
-    growth: tuple[int, int]
-    """The powers of M with which the content and the style loss of one picture grow."""
+    @property
+    def calibration(self) -> Mapping[str, Calibration]:
+        """Of a slimmer network's layers; empty for VGG-19 itself."""
 
-
-def _inverse_square(target: Tensor) -> Tensor:
-    return target.square().sum().clamp_min(torch.finfo(target.dtype).tiny).reciprocal()
-
-
-NORMALIZATIONS: dict[str, Normalization] = {
-    "relative": Normalization(
-        lambda p, _: _inverse_square(p),
-        lambda a, m, layer: layer.balance * _inverse_square(a),
-        growth=(0, 0),
-    ),
-    "gatys": Normalization(
-        lambda _, layer: 0.5 * layer.content,
-        lambda a, m, layer: layer.balance * 0.25 * layer.style / layer.channels**2,
-        growth=(1, 0),
-    ),
-    "paper": Normalization(
-        lambda _, layer: 0.5 * layer.content,
-        lambda a, m, layer: layer.balance * 0.5 * layer.style * float(m) ** 2,
-        growth=(1, 2),
-    ),
-}
+    def __call__(
+        self, image: Tensor, layers: Iterable[str], *, visit: Visit | None = None
+    ) -> Mapping[str, Tensor]:
+        """The maps of `layers`, as `Vgg19Features.forward` returns them."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +50,26 @@ class LossTerms:
     style_layers: dict[str, Tensor]
     tv: Tensor | None = None
     """Total variation, before its weight; None where that is 0."""
+
+    def named(self) -> dict[str, Tensor]:
+        """All of them: `total`, `content`, `style`, `style/<layer>` and, if there is one, `tv`."""
+        layers = {f"style/{name}": value for name, value in self.style_layers.items()}
+        terms = {"total": self.total, "content": self.content, "style": self.style, **layers}
+        return terms if self.tv is None else {**terms, "tv": self.tv}
+
+    def copied(self) -> LossTerms:
+        """The same numbers, apart from the graph and from the memory that they lie in."""
+
+        def copy(x: Tensor) -> Tensor:
+            return x.detach().clone()
+
+        return LossTerms(
+            copy(self.total),
+            copy(self.content),
+            copy(self.style),
+            {name: copy(value) for name, value in self.style_layers.items()},
+            None if self.tv is None else copy(self.tv),
+        )
 
 
 class _Target(nn.Module):
@@ -109,122 +91,105 @@ class _Target(nn.Module):
         return same, self.scale * distance
 
 
-class StyleObjective(nn.Module):
-    """J_total, the weighted sum of J_content, J_style and total variation, with its targets.
+class Objective(nn.Module):
+    """J_total of images that share one photo and one style; `objective(image).total`.
 
     Args:
-        content: the content picture's features, layer to (1, C, H, W); same size as the image's.
-        styles: the features of each style picture, which may differ in size.
+        encoder: the frozen network, on the pictures' device.
+        content: the photo, (1, 3, H, W), sRGB in [0, 1], as large as the images to come.
+        styles: the paintings, each (1, 3, h, w) of any size.
         content_layers: layer to weight; layers of weight 0 are left out.
         style_layers: layer to weight w_l, likewise.
         content_weight: alpha.
         style_weight: beta.
         tv_weight: of the total variation.
         normalization: a name in `NORMALIZATIONS`.
-        image_weights: share of each style picture; their Gram matrices are averaged. Equal if None.
-        calibration: of a slim network, by layer; layers that are not in it are VGG-19's own.
+        image_weights: share of each painting; their Gram matrices are averaged. Equal if None.
+
+    The targets are computed here, under the autocast of the caller.
 
     Raises:
-        ConfigError: if `normalization` is unknown.
-        ValueError: if there is no style picture.
-        KeyError: if features lack a layer.
+        ConfigError: if a layer or `normalization` is unknown.
+        ValueError: if there is no painting, no content or no style layer, a picture is too small
+            for the layers, or the encoder does not reach as deep as they do.
+
+    Gatys et al. 2015 (arXiv:1508.06576), eq. 7.
     """
 
     def __init__(
         self,
-        content: Mapping[str, Tensor],
-        styles: Sequence[Mapping[str, Tensor]],
+        encoder: Encoder,
+        content: Tensor,
+        styles: Sequence[Tensor],
         *,
-        content_layers: Mapping[str, float],
-        style_layers: Mapping[str, float],
-        content_weight: float,
-        style_weight: float,
+        content_layers: Mapping[str, float] = CONTENT_LAYERS,
+        style_layers: Mapping[str, float] = STYLE_LAYERS,
+        content_weight: float = 1.0,
+        style_weight: float = 7.0,
         tv_weight: float = 0.0,
         normalization: str = "relative",
         image_weights: Sequence[float] | None = None,
-        calibration: Mapping[str, Calibration] | None = None,
     ) -> None:
         super().__init__()
         if not styles:
             raise ValueError("at least one style picture is needed")
-        scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
+        self.encoder = encoder
         self.content_weight = content_weight
         self.style_weight = style_weight
         self.tv_weight = tv_weight
+        content_layers = {name: weight for name, weight in content_layers.items() if weight > 0}
+        style_layers = {name: weight for name, weight in style_layers.items() if weight > 0}
+        if not content_layers or not style_layers:
+            raise ValueError("a content layer and a style layer need weights above 0")
+        self.layers = tuple(dict.fromkeys((*content_layers, *style_layers)))
         self.content_targets = nn.ModuleDict()
         self.style_targets = nn.ModuleDict()
-
-        def calibrated(layer: str) -> Calibration:
-            return (calibration or {}).get(layer) or Calibration(1, 1, content[layer].shape[1])
-
-        for layer, weight in content_layers.items():
-            if weight > 0:
-                target = at_least_float32(content[layer].detach())
-                scale = scales.content(target, calibrated(layer))
-                self.content_targets[layer] = _Target(target, weight * scale)
+        scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
         shares = image_weights or [1.0] * len(styles)
-        for layer, weight in style_layers.items():
-            if weight > 0:
-                grams = [gram_matrix(style[layer].detach()) for style in styles]
+        with torch.no_grad():
+            photo = encoder(content, self.layers)
+            paintings = [encoder(style, self.layers) for style in styles]
+            for layer, weight in content_layers.items():
+                target = at_least_float32(photo[layer])
+                scale = scales.content(target, self._calibration(layer, photo[layer]))
+                self.content_targets[layer] = _Target(target, weight * scale)
+            for layer, weight in style_layers.items():
+                grams = [gram_matrix(painting[layer]) for painting in paintings]
                 gram = sum(s * g for s, g in zip(shares, grams, strict=True)) / sum(shares)
                 assert isinstance(gram, Tensor)
-                positions = content[layer].shape[2] * content[layer].shape[3]
-                scale = scales.style(gram, positions, calibrated(layer))
+                positions = photo[layer].shape[2] * photo[layer].shape[3]
+                scale = scales.style(gram, positions, self._calibration(layer, photo[layer]))
                 self.style_targets[layer] = _Target(gram, weight * scale)
 
-    def forward(self, features: Mapping[str, Tensor], image: Tensor | None = None) -> LossTerms:
-        """Measures images by their features, layer to (B, C, H, W).
+    def _calibration(self, layer: str, features: Tensor) -> Calibration:
+        """That of a slimmer network, or the one that changes nothing."""
+        return self.encoder.calibration.get(layer) or Calibration(1, 1, features.shape[1])
 
-        The images themselves, (B, 3, H, W), are needed where `tv_weight` is above 0.
-
-        Raises:
-            KeyError: if features lack a layer.
-            ValueError: if the images are needed and missing.
-        """
-        content: dict[str, Tensor] = {}
-        style: dict[str, Tensor] = {}
-        for layer in dict.fromkeys((*self.content_targets, *self.style_targets)):
-            self._read(layer, features[layer], content, style)
-        return self._terms(content, style, image)
-
-    def measure(self, encoder: Callable[[Tensor, Visit], object], image: Tensor) -> LossTerms:
-        """Measures images while an encoder reads them, which saves passes over the gradients.
+    def forward(self, image: Tensor) -> LossTerms:
+        """Measures images while the encoder reads them, which saves passes over the gradients.
 
         Args:
-            encoder: called with the image and a function of (layer, map); it gives that function
-                each of its maps and goes on with what it returns.
             image: (B, 3, H, W).
-
-        Raises:
-            KeyError: if the encoder reads too few layers.
         """
         content: dict[str, Tensor] = {}
         style: dict[str, Tensor] = {}
-        encoder(image, lambda layer, features: self._read(layer, features, content, style))
-        return self._terms(content, style, image)
 
-    def _read(
-        self, layer: str, features: Tensor, content: dict[str, Tensor], style: dict[str, Tensor]
-    ) -> Tensor:
-        """Adds the losses of one layer; returns its features, to be used from here on."""
-        if layer in self.style_targets:
-            features, gram = with_gram(features)
-            style[layer] = self.style_targets[layer](gram)[1]
-        if layer in self.content_targets:
-            features, content[layer] = self.content_targets[layer](features)
-        return features
+        def measure(layer: str, features: Tensor) -> Tensor:
+            """Adds the losses of one layer; returns its features, to be used from here on."""
+            if layer in self.style_targets:
+                features, gram = with_gram(features)
+                style[layer] = self.style_targets[layer](gram)[1]
+            if layer in self.content_targets:
+                features, content[layer] = self.content_targets[layer](features)
+            return features
 
-    def _terms(
-        self, content: dict[str, Tensor], style: dict[str, Tensor], image: Tensor | None
-    ) -> LossTerms:
+        self.encoder(image, self.layers, visit=measure)
         style_layers = {layer: style[layer] for layer in self.style_targets}
         content_loss = torch.stack(list(content.values())).sum(0)
         style_loss = torch.stack(list(style_layers.values())).sum(0)
         total = self.content_weight * content_loss + self.style_weight * style_loss
         tv = None
         if self.tv_weight > 0:
-            if image is None:
-                raise ValueError("the image is needed for its total variation")
             tv = total_variation(image)
             total = total + self.tv_weight * tv
         return LossTerms(total, content_loss, style_loss, style_layers, tv)

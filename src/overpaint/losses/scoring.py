@@ -13,6 +13,7 @@ from overpaint.losses.gram import gram_matrix
 from overpaint.pictures.io import fit_size, resize, size_of
 from overpaint.pictures.tensors import to_tensor
 
+# They define S and C, whatever the losses compare by default.
 STYLE_LAYERS = tuple(f"relu{block}_1" for block in range(1, 6))
 CONTENT_LAYER = "relu4_2"
 SCORE_LAYERS = (*STYLE_LAYERS, CONTENT_LAYER)

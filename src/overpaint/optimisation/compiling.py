@@ -10,8 +10,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from overpaint.encoder.vgg import Vgg19Features
-from overpaint.losses.objective import LossTerms, StyleObjective
+from overpaint.losses.objective import LossTerms, Objective
 from overpaint.optimisation.module import Measure
 
 logger = logging.getLogger(__name__)
@@ -40,41 +39,42 @@ def compile_for(device: torch.device, function: _Function) -> _Function:
 
 
 def compiled_measure(
-    objective: StyleObjective,
-    encoder: Vgg19Features,
+    objective: Objective,
     image: Tensor,
     *,
     autocast: Callable[[], AbstractContextManager[Any]],
-) -> Measure:
-    """`StyleObjective.measure`, compiled.
+) -> Measure | None:
+    """`Objective.forward`, compiled.
 
-    It is rehearsed here, forward and backward, so that a failure shows before the first step; then
-    one line says so and the plain function is returned. PyTorch keeps what it has compiled: another
-    picture of the same size and weights compiles nothing, up to eight variants in one process.
+    It is rehearsed here, forward and backward, so that a failure shows before the first step.
+    PyTorch keeps what it has compiled: another picture of the same size and weights compiles
+    nothing, up to eight variants in one process.
 
     Args:
         objective: the losses.
-        encoder: the frozen network.
         image: (1, 3, H, W), the very parameter of the steps; neither it nor its `grad` changes.
         autocast: makes the context that the steps will run in.
+
+    Returns:
+        The compiled function, or None where compiling fails; one line says why.
     """
     height, width = image.shape[-2:]
     logger.info("Compiling for %dx%d pixels; trainer.compile=never does without.", width, height)
     try:
-        compiled = compile_for(image.device, StyleObjective.measure)
+        compiled = compile_for(image.device, Objective.forward)
 
-        def measure(objective: StyleObjective, encoder: Vgg19Features, image: Tensor) -> LossTerms:
+        def measure(objective: Objective, image: Tensor) -> LossTerms:
             if image.device.type == "cuda":  # what the last pass returned is overwritten from here
                 torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
-            return compiled(objective, encoder, image)
+            return compiled(objective, image)
 
         for _ in range(_PASSES):
             with autocast():
-                total = measure(objective, encoder, image).total.sum()
+                total = measure(objective, image).total.sum()
             torch.autograd.grad(total, image)
     except Exception as error:
         logger.warning("torch.compile failed (%s); going on without it.", _reason(error))
-        return StyleObjective.measure
+        return None
     return measure
 
 

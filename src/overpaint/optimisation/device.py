@@ -1,9 +1,8 @@
-"""The accelerator: whether it is there, what it is called, and how much memory it took."""
+"""The accelerator: whether it is there, what it is called, and the arithmetic that suits it."""
 
 from __future__ import annotations
 
-import sys
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -54,8 +53,14 @@ def best_layout(precision: str) -> torch.memory_format:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """What Lightning runs the steps of a precision under: bfloat16 autocast, or nothing."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+    """What Lightning runs the steps of a precision under: bfloat16 autocast, or nothing.
+
+    Its cache is off, as in Lightning's: what is compiled under the one would be compiled again
+    under the other, and the cache is for weights that are trained.
+    """
+    if precision != "bf16-mixed":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def device_name(device: torch.device) -> str:
@@ -69,24 +74,3 @@ def exact_cudnn(precision: str) -> AbstractContextManager[None]:
         enabled=True, benchmark=False, deterministic=True, allow_tf32=precision != "32-true"
     )
     return flags
-
-
-def reset_peak_memory(device: torch.device) -> None:
-    """Lets `peak_memory_bytes` count from here on, which only a CUDA device can."""
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def peak_memory_bytes(device: torch.device) -> int | None:
-    """The most memory held: on a CUDA device since the reset, else ever by this process.
-
-    None where the system does not tell.
-    """
-    if device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(device))
-    try:
-        import resource
-    except ImportError:  # Windows has no such module
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

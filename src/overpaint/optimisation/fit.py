@@ -1,13 +1,35 @@
-"""Lightning's fit with an end that suits a picture: an interrupt keeps it."""
+"""Lightning's fit as a picture needs it: quiet, and an interrupt keeps what there is."""
 
 from __future__ import annotations
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytorch_lightning as pl
 
 logger = logging.getLogger(__name__)
+
+_TALKATIVE = ("pytorch_lightning", "pytorch_lightning.utilities.rank_zero", "lightning_fabric")
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Silences Lightning's remarks on devices, workers and other products; errors are heard."""
+    loggers = [logging.getLogger(name) for name in _TALKATIVE]
+    levels = [one.level for one in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"(pytorch_)?lightning")
+        # The frozen encoder is in evaluation mode on purpose.
+        warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+        try:
+            for one in loggers:
+                one.setLevel(logging.ERROR)
+            yield
+        finally:
+            for one, level in zip(loggers, levels, strict=True):
+                one.setLevel(level)
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, steps: int) -> bool:
@@ -18,10 +40,7 @@ def fit(trainer: pl.Trainer, module: pl.LightningModule, steps: int) -> bool:
         step.
     """
     try:
-        with warnings.catch_warnings():
-            # The frozen encoder is in evaluation mode on purpose.
-            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
-            trainer.fit(module, range(steps))
+        trainer.fit(module, range(steps))
     except SystemExit as stop:  # how Lightning leaves after an interrupt
         if not isinstance(stop.__context__, KeyboardInterrupt):
             raise

@@ -9,21 +9,33 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageOps
 
-from overpaint.pictures.io import fit_size, load_picture, require_edge, resize, size_of
+from overpaint.pictures.io import fit_size, read_picture, require_edge, resize, size_of
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class SizedInputs:
+    """Pictures of mode RGB at the sizes at which they are compared."""
+
+    content: Image.Image
+    styles: list[Image.Image]
+    start: Image.Image | None
+    """The picture to start from, as large as the photo, if there is one."""
+
+
+@dataclass(frozen=True)
 class Inputs:
-    """Pictures of mode RGB, as they were read or at the sizes at which they are compared."""
+    """The pictures of one run, of mode RGB, in the sizes of their files."""
 
     content: Image.Image
     styles: list[Image.Image]
     start: Image.Image | None
     """The picture to start from, if there is one."""
+    names: tuple[str, ...]
+    """Of photo and paintings, for messages: their files, if they have any."""
 
-    def at(self, long_edge: int, *, style_scale: float = 1.0) -> Inputs:
+    def at(self, long_edge: int, *, style_scale: float = 1.0) -> SizedInputs:
         """The same pictures for a result of a size.
 
         Args:
@@ -32,14 +44,14 @@ class Inputs:
         """
         size = fit_size(size_of(self.content), long_edge)
         style_edge = max(1, round(long_edge * style_scale))
-        return Inputs(
+        return SizedInputs(
             content=resize(self.content, size),
             styles=[resize(style, fit_size(size_of(style), style_edge)) for style in self.styles],
             start=None if self.start is None else _fill(self.start, size),
         )
 
     def smallest_edge(self, minimum: int, *, style_scale: float = 1.0) -> int:
-        """The least `long_edge` for `at` that leaves `minimum` pixels to every edge."""
+        """The least `long_edge` for `at` that leaves `minimum` pixels to every edge, unrounded."""
         scaled = [(1.0, self.content), *((style_scale, style) for style in self.styles)]
         return max(
             math.ceil(minimum * max(image.size) / (min(image.size) * scale))
@@ -47,43 +59,44 @@ class Inputs:
         )
 
 
-def load_inputs(
-    content: str,
-    styles: Sequence[str],
-    *,
-    start: str | None = None,
-    long_edge: int,
-    style_scale: float = 1.0,
-    minimum_edge: int = 1,
-) -> Inputs:
+def load_inputs(content: str, styles: Sequence[str], *, start: str | None = None) -> Inputs:
     """Reads the pictures of one run, in the sizes of their files.
 
     Args:
         content: file of the photo; its aspect is the result's.
         styles: files of the paintings.
         start: file of a picture to start from.
-        long_edge: longer edge of the result in pixels.
-        style_scale: longer edge of each painting as a share of that.
-        minimum_edge: pixels that the encoder needs on each edge at that size.
 
     Raises:
-        ImageError: if a file cannot be read, or is too small once resized.
+        ImageError: if a file cannot be read.
     """
-    inputs = Inputs(
-        load_picture(content),
-        [load_picture(path) for path in styles],
-        None if start is None else load_picture(start),
+    return Inputs(
+        read_picture(content),
+        [read_picture(path) for path in styles],
+        None if start is None else read_picture(start),
+        names=(content, *styles),
     )
-    sized = inputs.at(long_edge, style_scale=style_scale)
-    require_edge(inputs.content, size_of(sized.content), minimum_edge, content)
-    for original, style, path in zip(inputs.styles, sized.styles, styles, strict=True):
-        require_edge(original, size_of(style), minimum_edge, path)
-    if max(size_of(inputs.content)) < long_edge:
+
+
+def require_edges(inputs: Inputs, sized: SizedInputs, minimum: int) -> None:
+    """Checks that photo and paintings are large enough for the encoder.
+
+    Args:
+        inputs: the pictures as they were read.
+        sized: the same at the size of the result.
+        minimum: pixels that the encoder needs on each edge.
+
+    Raises:
+        ImageError: if one is too small once resized.
+    """
+    originals, pictures = ([one.content, *one.styles] for one in (inputs, sized))
+    for original, picture, name in zip(originals, pictures, inputs.names, strict=True):
+        require_edge(original, size_of(picture), minimum, name)
+    if sized.content.width > inputs.content.width:
         logger.info(
             "%s is %dx%d and is enlarged to %dx%d; a smaller image.size costs less.",
-            *(content, *inputs.content.size, *sized.content.size),
+            *(inputs.names[0], *inputs.content.size, *sized.content.size),
         )
-    return inputs
 
 
 def _fill(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -25,7 +25,7 @@ _DAMAGED = (SyntaxError, ValueError, EOFError, IndexError, KeyError, struct.erro
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 
 
-def load_picture(path: str | Path) -> Image.Image:
+def read_picture(path: str | Path) -> Image.Image:
     """Reads the first frame of a picture as it is meant to look.
 
     Turned by its EXIF orientation, converted from its ICC profile to sRGB, laid over white where it

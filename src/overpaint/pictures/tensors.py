@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from overpaint.errors import lookup
+from overpaint.pictures.io import fit_size, read_picture, resize, size_of
+
+
+def load_picture(path: str | Path, size: int | None = None) -> Tensor:
+    """Reads a picture file as a tensor.
+
+    Args:
+        path: a JPEG, PNG, WebP, TIFF, BMP or GIF file; it is turned upright and converted to sRGB.
+        size: longer edge of the result in pixels, the aspect is kept; None for that of the file.
+
+    Returns:
+        (1, 3, H, W), float32, sRGB in [0, 1].
+
+    Raises:
+        ImageError: if the file is missing, damaged or no picture.
+        ValueError: if `size` is below 1.
+    """
+    if size is not None and size < 1:
+        raise ValueError(f"a picture cannot be {size} pixels long")
+    picture = read_picture(path)
+    return to_tensor(picture if size is None else resize(picture, fit_size(size_of(picture), size)))
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -31,6 +54,27 @@ def to_picture(image: Tensor) -> Image.Image:
         raise ValueError("the image holds values that are not finite")
     levels = (values.clamp(0, 1) * 255).round().to(torch.uint8)
     return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+
+
+def enlarge_paint(image: Tensor, photo: Image.Image, larger: Image.Image) -> Tensor:
+    """A picture at a larger size: its difference to the photo, enlarged, over the larger photo.
+
+    The photo's fine detail, which no smaller picture holds, is there from the first step on.
+
+    Args:
+        image: (1, 3, H, W), sRGB in [0, 1].
+        photo: as it was read.
+        larger: the photo at the new size.
+
+    Returns:
+        (1, 3, H', W') on the CPU, or `image` itself if it has that size already.
+    """
+    height, width = image.shape[-2:]
+    if (height, width) == size_of(larger):
+        return image
+    paint = image.cpu() - to_tensor(resize(photo, (height, width)))
+    paint = F.interpolate(paint, size=size_of(larger), mode="bicubic", align_corners=False)
+    return (to_tensor(larger) + paint).clamp(0, 1)
 
 
 def clamped_share(image: Tensor) -> float:

@@ -9,250 +9,199 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shlex
 import time
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytorch_lightning as pl
 import torch
-from PIL import Image
-from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from rich.console import Console
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from overpaint.building.objective import (
-    build_encoder,
-    build_problem,
-    build_scheduled_optimizer,
-    build_trainer,
-    choose_precision,
-)
-from overpaint.callbacks.progress import ShowProgress, Snapshots, StopWhenDiverged
-from overpaint.optimisation.compiling import compiled_measure, is_compiling_wanted
-from overpaint.optimisation.device import (
-    choose_device,
-    device_name,
-    exact_cudnn,
-    peak_memory_bytes,
-    reset_peak_memory,
-)
-from overpaint.optimisation.fit import fit
-from overpaint.pictures.io import resize, size_of
-from overpaint.pictures.inputs import Inputs
+from overpaint.building.encoder import build_encoder, choose_precision
+from overpaint.building.objective import build_problem
+from overpaint.building.sources import Sources
+from overpaint.building.trainer import build_module, build_trainer
+from overpaint.building.watch import build_watch
+from overpaint.callbacks.divergence import StopWhenDiverged
+from overpaint.callbacks.numbers import LogNumbers
+from overpaint.callbacks.progress import ShowProgress
 from overpaint.interrupts import interrupts_ignored
-from overpaint.losses.objective import LossTerms, StyleObjective
-from overpaint.optimisation.module import Divergence, StyleTransferModule
-from overpaint.optimisation.verdicts import Finding
-from overpaint.records.run_folder import RunResult
+from overpaint.optimisation.compiling import compiled_measure, is_compiling_wanted
+from overpaint.optimisation.device import autocast, choose_device, device_name, exact_cudnn
+from overpaint.optimisation.fit import fit, quiet_lightning
+from overpaint.optimisation.guard import Divergence
+from overpaint.optimisation.memory import peak_memory_bytes, reset_peak_memory
+from overpaint.optimisation.module import StyleTransferModule
 from overpaint.optimisation.schedule import Scale, plan_scales
+from overpaint.optimisation.verdicts import Finding
+from overpaint.pictures.tensors import enlarge_paint, to_picture
+from overpaint.records.result import PaintResult
 from overpaint.settings.schema import Config
-from overpaint.pictures.tensors import clamped_share, to_picture, to_tensor
-from overpaint.tracking.wandb.run import CsvLogger, WandbTracking
-from overpaint.encoder.vgg import Vgg19Features
-from overpaint.callbacks.rate_watch import RateWatch
-from overpaint.encoder.weights import VggWeights
 
 logger = logging.getLogger(__name__)
 
 
 def optimise(
     config: Config,
-    inputs: Inputs,
-    weights: VggWeights,
-    folder: Path,
-    tracking: WandbTracking | None,
-    console: Console | None,
-) -> RunResult:
+    sources: Sources,
+    *,
+    tune_command: str,
+    callbacks: Sequence[pl.Callback] = (),
+    loggers: Sequence[pl.loggers.Logger] = (),
+    on_finding: Callable[[Finding], None] | None = None,
+    console: Console | None = None,
+) -> PaintResult:
     """Runs all steps of all sizes.
 
     Args:
-        config: checked settings.
-        inputs: the pictures as they were read.
-        weights: of the encoder.
-        folder: the run folder, for metrics and snapshots.
-        tracking: the W&B run, if there is one.
-        console: a terminal to draw a progress bar on.
+        config: resolved settings.
+        sources: the pictures as they were read, and the encoder's weights.
+        tune_command: what finds a learning rate, for messages.
+        callbacks: what else shall happen beside the steps; they see the fit of each size.
+        loggers: take in the numbers of the logged steps.
+        on_finding: is called with what is found about the learning rate.
+        console: a terminal or notebook to draw a progress bar on.
 
     Returns:
         The picture as far as it got, with `interrupted` or `diverged` set if it did not get there.
-
-    Raises:
-        ImageError: if a snapshot cannot be written.
     """
-    steps = config.schedule.steps
-    late = [step for step in config.snapshots.steps if step > steps]
-    if late:
-        logger.info("snapshots.steps %s lie beyond the last step, %d.", late, steps)
-    device = choose_device(config.trainer.accelerator)
-    precision = choose_precision(config, device)
-    reset_peak_memory(device)
-    encoder = build_encoder(config, weights, device, precision)
-    loggers = [CsvLogger(folder / "metrics.csv"), *([tracking.logger] if tracking else [])]
-    progress = ShowProgress(steps, console=console)
-    sized = inputs.at(config.image.size, style_scale=config.style.scale)
-    watch = _watch_rate(config, sized, folder, tracking)
-    callbacks: list[pl.Callback] = [
-        StopWhenDiverged(),
-        Snapshots(
-            folder / "snapshots",
-            steps=config.snapshots.steps,
-            every=config.snapshots.every,
-            last=steps,
-            publish=tracking.log_snapshot if tracking else None,
-        ),
-        progress,
-        watch,
-    ]
-    plan = plan_scales(
-        config.image.size,
-        steps,
-        scales=config.schedule.scales,
-        shares=config.schedule.shares,
-        smallest=inputs.smallest_edge(encoder.minimum_edge, style_scale=config.style.scale),
-    )
-    if tracking:
-        tracking.log_inputs(sized.content, sized.styles)
-    began = time.monotonic()
-    image: Tensor | None = None
-    evaluations, interrupted, step_seconds, compiled = 0, False, 0.0, False
-    divergence: Divergence | None = None
-    with exact_cudnn(precision), contextlib.closing(progress):
-        for scale in plan:
-            trainer = build_trainer(config, precision, scale.steps, loggers, callbacks)
-            autocast = trainer.precision_plugin.forward_context
+    progress = ShowProgress(config.schedule.steps, console=console)
+    watch = build_watch(config, sources.sized, tune_command, on_finding)
+    pyramid = _Pyramid(config, sources, [*callbacks, progress, watch], loggers)
+    with exact_cudnn(pyramid.precision), quiet_lightning(), contextlib.closing(progress):
+        for scale in pyramid.plan:
             try:
-                with autocast():
-                    module = _build_module(
-                        config, inputs, encoder, scale, precision, image, evaluations
-                    )
-                if is_compiling_wanted(config.trainer.compile, device, steps):
-                    module.measure = compiled_measure(
-                        module.objective, encoder, module.image, autocast=autocast
-                    )
+                pyramid.prepare(scale)
             except KeyboardInterrupt:
-                if image is None:
+                if not pyramid.has_picture:
                     raise
-                interrupted = True
+                pyramid.interrupted = True
                 break
-            _announce(config, module, scale, device, precision)
-            entered = time.monotonic()
-            interrupted = fit(trainer, module, scale.steps)
-            step_seconds += time.monotonic() - entered
-            compiled = compiled or module.measure is not StyleObjective.measure
-            module.to(device)  # Lightning moves it to the CPU at the end
-            image, evaluations = module.image.detach(), module.evaluations
-            divergence = module.divergence()
-            if interrupted or divergence:
+            pyramid.fit(scale)
+            if pyramid.interrupted or pyramid.divergence:
                 break
-        seconds = time.monotonic() - began
-        with interrupts_ignored(), torch.no_grad(), autocast():
-            terms: LossTerms = module(module.image)
-    return RunResult(
-        image=to_picture(_carried(module.image.detach(), inputs.content, sized.content)),
-        folder=folder,
-        losses={
-            "total": terms.total.item(),
-            "content": terms.content.item(),
-            "style": terms.style.item(),
-            **{f"style/{name}": value.item() for name, value in terms.style_layers.items()},
-            **({} if terms.tv is None else {"tv": terms.tv.item()}),
-        },
-        steps=divergence.last_good if divergence else module.completed,
-        evaluations=evaluations,
-        seconds=seconds,
-        step_seconds=step_seconds,
-        interrupted=interrupted,
-        device=device_name(device),
-        precision=precision,
-        compiled=compiled,
-        peak_memory_bytes=peak_memory_bytes(device),
-        diverged=_in_words(divergence, config) if divergence else None,
-        warnings=tuple(watch.findings),
-    )
+        return pyramid.conclude(warnings=tuple(watch.findings))
 
 
-def _watch_rate(
-    config: Config, sized: Inputs, folder: Path, tracking: WandbTracking | None
-) -> RateWatch:
-    assert config.optimizer.lr is not None  # load_config fills it in
+class _Pyramid:
+    """One run while it goes on: what is carried from one size to the next."""
 
-    def publish(finding: Finding) -> None:
-        if tracking:
-            tracking.log_warning(f"rate/{finding.kind}", finding.message)
+    def __init__(
+        self,
+        config: Config,
+        sources: Sources,
+        callbacks: Sequence[pl.Callback],
+        loggers: Sequence[pl.loggers.Logger],
+    ) -> None:
+        self.interrupted = False
+        self.divergence: Divergence | None = None
+        self._config = config
+        self._inputs = sources.inputs
+        self._device = choose_device(config.trainer.accelerator)
+        self.precision = choose_precision(config, self._device)
+        reset_peak_memory(self._device)
+        self._encoder = build_encoder(config, sources.weights, self._device, self.precision)
+        self.plan = plan_scales(
+            config.image.size,
+            config.schedule.steps,
+            scales=config.schedule.scales,
+            shares=config.schedule.shares,
+            smallest=self._inputs.smallest_edge(
+                self._encoder.minimum_edge, style_scale=config.style.scale
+            ),
+        )
+        self._sized = sources.sized
+        self._numbers = LogNumbers()
+        self._callbacks = [StopWhenDiverged(), self._numbers, *callbacks]
+        self._loggers = loggers
+        self._compiled = False
+        self._began = time.monotonic()
+        self._step_seconds = 0.0
+        self._module: StyleTransferModule | None = None
 
-    return RateWatch(
-        rate=config.optimizer.lr,
-        last_step=config.schedule.steps,
-        usual_clamped=max(clamped_share(to_tensor(x)) for x in (sized.content, *sized.styles)),
-        command=f"python scripts/tune_lr.py --config {shlex.quote(str(folder / 'config.yaml'))}",
-        publish=publish,
-    )
+    @property
+    def has_picture(self) -> bool:
+        """Whether a size is done, so that there is something to keep."""
+        return self._module is not None
 
+    def prepare(self, scale: Scale) -> None:
+        """The targets at one size, and the picture so far brought to it."""
+        config = self._config
+        sized = self._sized
+        if scale.long_edge != config.image.size:
+            sized = self._inputs.at(scale.long_edge, style_scale=config.style.scale)
+        before, image = self._module, None
+        if before is not None:
+            image = enlarge_paint(before.image.detach(), self._inputs.content, sized.content)
+        with self._arithmetic():
+            problem = build_problem(config, sized, self._encoder, self.precision, image=image)
+        measure = None
+        if is_compiling_wanted(config.trainer.compile, self._device, config.schedule.steps):
+            measure = compiled_measure(problem.objective, problem.image, autocast=self._arithmetic)
+        self._compiled = self._compiled or measure is not None
+        self._module = build_module(
+            config,
+            problem,
+            scale,
+            evaluations=before.evaluations if before is not None else 0,
+            measure=measure,
+        )
 
-def _in_words(divergence: Divergence, config: Config) -> str:
-    assert config.optimizer.lr is not None
-    return (
-        f"The {divergence.what} became infinite or not a number at step {divergence.step}, where "
-        f"the learning rate was {divergence.rate:.3g}; try optimizer.lr="
-        f"{config.optimizer.lr / 10:.2g}."
-    )
+    def fit(self, scale: Scale) -> None:
+        """The steps of one size."""
+        module = self._module
+        assert module is not None
+        self._announce(module, scale)
+        trainer = build_trainer(
+            self._config, self.precision, scale.steps, self._loggers, self._callbacks
+        )
+        entered = time.monotonic()
+        self.interrupted = fit(trainer, module, scale.steps)
+        self._step_seconds += time.monotonic() - entered
+        module.to(self._device)  # Lightning moves it to the CPU at the end
+        self.divergence = module.divergence()
 
+    def conclude(self, *, warnings: tuple[Finding, ...]) -> PaintResult:
+        """The picture at the result's size, with its losses at the size reached."""
+        module = self._module
+        assert module is not None
+        seconds = time.monotonic() - self._began
+        with interrupts_ignored(), torch.no_grad(), self._arithmetic():
+            terms = module(module.image).named()
+        image = module.image.detach()
+        photo, larger = self._inputs.content, self._sized.content
+        return PaintResult(
+            image=to_picture(enlarge_paint(image, photo, larger)),
+            losses={name: value.item() for name, value in terms.items()},
+            history=tuple(self._numbers.history),
+            steps=self.divergence.last_good if self.divergence else module.completed,
+            evaluations=module.evaluations,
+            seconds=seconds,
+            step_seconds=self._step_seconds,
+            interrupted=self.interrupted,
+            device=device_name(self._device),
+            precision=self.precision,
+            compiled=self._compiled,
+            peak_memory_bytes=peak_memory_bytes(self._device),
+            diverged=self._in_words(self.divergence) if self.divergence else None,
+            warnings=warnings,
+        )
 
-def _build_module(
-    config: Config,
-    inputs: Inputs,
-    encoder: Vgg19Features,
-    scale: Scale,
-    precision: str,
-    previous: Tensor | None,
-    evaluations: int,
-) -> StyleTransferModule:
-    """The module of one size; its picture is the enlarged `previous` one, or the run's start."""
-    sized = inputs.at(scale.long_edge, style_scale=config.style.scale)
-    image = None if previous is None else _carried(previous, inputs.content, sized.content)
-    problem = build_problem(config, sized, encoder, precision, image=image)
+    def _arithmetic(self) -> contextlib.AbstractContextManager[None]:
+        """What Lightning runs the steps under."""
+        return autocast(self._device, self.precision)
 
-    def build_optimizer(parameter: nn.Parameter) -> OptimizerLRScheduler:
-        optimizer, rates = build_scheduled_optimizer(config, scale.first_step, parameter)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+    def _in_words(self, divergence: Divergence) -> str:
+        return (
+            f"The {divergence.what} became infinite or not a number at step {divergence.step}, "
+            f"where the learning rate was {divergence.rate:.3g}; try optimizer.lr="
+            f"{self._config.optimizer.rate / 10:.2g}."
+        )
 
-    return StyleTransferModule(
-        problem.start,
-        encoder,
-        problem.objective,
-        build_optimizer=build_optimizer,
-        steps=config.schedule.steps,
-        first_step=scale.first_step,
-        evaluations=evaluations,
-        log_every=config.tracking.log_every,
-        loss_scale=problem.loss_scale,
-    )
-
-
-def _carried(image: Tensor, photo: Image.Image, larger: Image.Image) -> Tensor:
-    """The picture at a larger size: its difference to the photo, enlarged, over the larger photo.
-
-    The photo's fine detail, which no smaller picture holds, is there from the first step on.
-    """
-    height, width = image.shape[-2:]
-    if (height, width) == size_of(larger):
-        return image
-    paint = image.cpu() - to_tensor(resize(photo, (height, width)))
-    paint = F.interpolate(paint, size=size_of(larger), mode="bicubic", align_corners=False)
-    return (to_tensor(larger) + paint).clamp(0, 1)
-
-
-def _announce(
-    config: Config,
-    module: StyleTransferModule,
-    scale: Scale,
-    device: torch.device,
-    precision: str,
-) -> None:
-    height, width = module.image.shape[-2:]
-    logger.info(
-        "%dx%d pixels on %s in %s: %d trainable values, %d steps of %s at lr %g, %s losses",
-        *(width, height, device, precision, module.image.numel(), scale.steps),
-        *(config.optimizer.name, config.optimizer.lr, config.loss.normalization),
-    )
+    def _announce(self, module: StyleTransferModule, scale: Scale) -> None:
+        config = self._config
+        height, width = module.image.shape[-2:]
+        logger.info(
+            "%dx%d pixels on %s in %s: %d trainable values, %d steps of %s at lr %g, %s losses",
+            *(width, height, self._device, self.precision, module.image.numel(), scale.steps),
+            *(config.optimizer.name, config.optimizer.rate, config.loss.normalization),
+        )

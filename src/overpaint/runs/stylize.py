@@ -6,38 +6,45 @@ import dataclasses
 import json
 import logging
 import math
-from collections.abc import Mapping
-from typing import Any
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import pytorch_lightning as pl
 from rich.console import Console
 
-from overpaint.building.objective import open_tracking, read_sources
+from overpaint.building.sources import Sources, read_sources
+from overpaint.building.tracking import open_tracking
+from overpaint.callbacks.snapshots import Snapshots
+from overpaint.console import command
 from overpaint.errors import DivergedError
 from overpaint.files import file_sha256
-from overpaint.pictures.io import save_picture
 from overpaint.interrupts import first_interrupt_only, interrupts_ignored
+from overpaint.pictures.io import save_picture
+from overpaint.records.environment import save_environment, versions
+from overpaint.records.result import MAIN_LOSSES, RunResult
+from overpaint.records.run_folder import create_run_folder
+from overpaint.records.settings import save_settings
 from overpaint.runs.pyramid import optimise
-from overpaint.records.run_folder import (
-    RunResult,
-    create_run_folder,
-    save_environment,
-    save_settings,
-    versions,
-)
+from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
-from overpaint.settings.writing import to_yaml
-from overpaint.tracking.wandb.run import WandbTracking
-from overpaint.encoder.weights import VggWeights
+from overpaint.settings.writing import to_yaml, with_absolute_paths
+from overpaint.tracking import keys
+from overpaint.tracking.csv import CsvLogger
+from overpaint.tracking.port import Tracker
 
 logger = logging.getLogger(__name__)
 
 
-def stylize(config: Config, *, console: Console | None = None) -> RunResult:
+def stylize(
+    config: Config, *, console: Console | None = None, callbacks: Sequence[pl.Callback] = ()
+) -> RunResult:
     """Turns a photo and paintings into a stylized picture, and records how.
 
     Args:
-        config: checked settings, as `load_config` returns them.
-        console: a terminal to draw a progress bar on; without one there are log lines.
+        config: settings, from `load_config` or made by hand.
+        console: a terminal or notebook to draw a progress bar on; without one there are log lines.
+        callbacks: further Lightning callbacks; they see the fit of each size.
 
     Returns:
         The picture, its losses and the folder that holds everything. After Ctrl-C it is the picture
@@ -45,56 +52,93 @@ def stylize(config: Config, *, console: Console | None = None) -> RunResult:
         that raises KeyboardInterrupt.
 
     Raises:
+        ConfigError: if the settings cannot be run, or the accelerator asked for is not there.
         ImageError: if a picture cannot be read or written, or is too small.
-        ConfigError: if the accelerator asked for is not there.
         WeightsError: if the encoder's weights cannot be had.
         DivergedError: if the run left the finite numbers; all that a run leaves is there, with the
-            last good picture.
+            last good picture, and its `result` is what would have been returned.
         TrackingError: if `tracking.mode` is `online` and W&B cannot be reached.
     """
+    config = resolved(config)
     sources = read_sources(config)
-    weights = sources.weights
-    names = [config.content.image, *config.style.images]
-    names += [config.init.file] if config.init.mode == "file" and config.init.file else []
-    hashes = {name: file_sha256(name) for name in names}
+    hashes = {name: file_sha256(name) for name in _files(config)}
     # What is recorded is what was used.
-    encoder = dataclasses.replace(config.encoder, name=weights.name)
+    encoder = dataclasses.replace(config.encoder, name=sources.weights.name)
     config = dataclasses.replace(config, encoder=encoder)
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
-    save_settings(config, folder / "config.yaml")
-    tracking = open_tracking(config, folder, weights)
-    if tracking:
-        logger.info("%s", tracking.message)
+    save_settings(to_yaml(with_absolute_paths(config)), folder / "config.yaml")
+    tracker = open_tracking(config, folder, sources.weights)
+    if tracker.message:
+        logger.info("%s", tracker.message)
     exit_code = 1
     try:
         with first_interrupt_only():
-            result = optimise(config, sources.inputs, weights, folder, tracking, console)
+            result = _optimise(config, sources, folder, tracker, console, callbacks)
             with interrupts_ignored():
-                _save(config, result, weights, hashes, tracking)
+                _save(config, result, sources, hashes, tracker)
         if result.diverged:
             raise DivergedError(
                 f"{result.diverged} The last good picture, of step {result.steps}: "
                 f"{folder / 'result.png'}",
-                folder=folder,
+                result=result,
             )
         exit_code = 130 if result.interrupted else 0
         return result
     finally:
-        if tracking:
-            try:
-                tracking.finish(exit_code)
-            except KeyboardInterrupt:
-                logger.warning("W&B: the upload was cut short; `wandb sync` can finish it.")
+        try:
+            tracker.finish(exit_code)
+        except KeyboardInterrupt:
+            logger.warning("W&B: the upload was cut short; `wandb sync` can finish it.")
+
+
+def _files(config: Config) -> list[str]:
+    """The pictures that a run reads."""
+    names = [config.content.image, *config.style.images]
+    if config.init.mode == "file" and config.init.file:
+        names.append(config.init.file)
+    return names
+
+
+def _optimise(
+    config: Config,
+    sources: Sources,
+    folder: Path,
+    tracker: Tracker,
+    console: Console | None,
+    callbacks: Sequence[pl.Callback],
+) -> RunResult:
+    steps = config.schedule.steps
+    late = [step for step in config.snapshots.steps if step > steps]
+    if late:
+        logger.info("snapshots.steps %s lie beyond the last step, %d.", late, steps)
+    tracker.log_inputs(sources.sized.content, sources.sized.styles)
+    snapshots = Snapshots(
+        folder / "snapshots",
+        steps=config.snapshots.steps,
+        every=config.snapshots.every,
+        last=steps,
+        publish=tracker.log_snapshot,
+    )
+    painted = optimise(
+        config,
+        sources,
+        tune_command=f"{command('tune-lr')} --config {shlex.quote(str(folder / 'config.yaml'))}",
+        callbacks=[snapshots, *callbacks],
+        loggers=[CsvLogger(folder / "metrics.csv"), *tracker.loggers],
+        on_finding=lambda found: tracker.log_warning(keys.rate_warning(found.kind), found.message),
+        console=console,
+    )
+    return RunResult(**vars(painted), folder=folder)
 
 
 def _save(
     config: Config,
     result: RunResult,
-    weights: VggWeights,
+    sources: Sources,
     hashes: Mapping[str, str],
-    tracking: WandbTracking | None,
+    tracker: Tracker,
 ) -> None:
-    picture = result.folder / "result.png"
+    weights, picture = sources.weights, result.folder / "result.png"
     text = {
         "Software": f"overpaint {versions()['overpaint']}",
         "overpaint settings": to_yaml(config),
@@ -104,49 +148,27 @@ def _save(
     if weights.fallback:
         text["overpaint fallback"] = weights.fallback
     save_picture(result.image, picture, text)
-    facts: dict[str, Any] = {
-        "steps": result.steps,
-        "evaluations": result.evaluations,
-        "seconds": round(result.seconds, 3),
-        "step_seconds": round(result.step_seconds, 3),
-        "interrupted": result.interrupted,
-        "diverged": result.diverged,
-        "warnings": [dataclasses.asdict(finding) for finding in result.warnings],
-        "losses": result.losses,
+    facts = {
+        **result.facts(),
+        "tracking": tracker.mode,
+        "weights": weights.facts(),
+        "inputs": dict(hashes),
     }
-    save_environment(
-        result.folder / "environment.json",
+    save_environment(result.folder / "environment.json", facts)
+    if result.diverged:
+        tracker.log_warning(keys.DIVERGED, result.diverged)
+    finite = {name: value for name, value in result.losses.items() if math.isfinite(value)}
+    tracker.log_result(
         {
-            **facts,
-            "device": result.device,
-            "precision": result.precision,
-            "compiled": result.compiled,
-            "peak_memory_bytes": result.peak_memory_bytes,
-            "tracking": tracking.mode if tracking else "disabled",
-            "weights": {
-                "name": weights.name,
-                "path": str(weights.path),
-                "sha256": weights.sha256,
-                "fallback": weights.fallback,
-            },
-            "inputs": dict(hashes),
+            **{keys.final(name): value for name, value in finite.items()},
+            **{name: facts[name] for name in keys.RESULT_FACTS},
         },
+        [picture, result.folder / "config.yaml"],
     )
-    if tracking:
-        if result.diverged:
-            tracking.log_warning("diverged", result.diverged)
-        losses = {name: value for name, value in result.losses.items() if math.isfinite(value)}
-        tracking.log_result(
-            {
-                **{f"final/{name}": value for name, value in losses.items()},
-                **{name: facts[name] for name in ("evaluations", "seconds", "interrupted")},
-            },
-            [picture, result.folder / "config.yaml"],
-        )
     if config.output.copy:
         save_picture(result.image, config.output.copy, text)
     logger.info(
         "Result: %s (%d steps in %.1f s, %s)",
         *(picture, result.steps, result.seconds),
-        ", ".join(f"{name} {result.losses[name]:.4g}" for name in ("total", "content", "style")),
+        ", ".join(f"{name} {result.losses[name]:.4g}" for name in MAIN_LOSSES),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from overpaint.encoder.layers import CONTENT_LAYERS, STYLE_LAYERS, EncoderName
+from overpaint.encoder.layers import CONTENT_LAYERS, STYLE_LAYERS, EncoderName, Pooling
 from overpaint.errors import ConfigError
 from overpaint.settings.kinds import (
     Count,
@@ -29,7 +29,6 @@ from overpaint.settings.kinds import (
 InitMode = Literal["content", "noise", "blend", "multiply", "style", "file"]
 NormalizationName = Literal["relative", "gatys", "paper"]
 OptimizerName = Literal["adam", "lbfgs", "sgd"]
-Pooling = Literal["max", "avg"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]

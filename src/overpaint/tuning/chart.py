@@ -1,17 +1,15 @@
-"""Pictures of a search for a learning rate: the chart of losses and the sheet of contact prints."""
+"""The chart of a search for a learning rate: loss against rate, and against steps."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageDraw, ImageFont
-
 from overpaint.files import replacing
-from overpaint.tuning.search import Outcome
+from overpaint.tuning.search import Trial
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,13 +17,10 @@ if TYPE_CHECKING:
 # Of the first, second ... round.
 _COLOURS = ("#9aa5b1", "#3b7dd8", "#e07a1f", "#c2255c", "#5f3dc4", "#2b8a3e")
 
-_CELL_PX = 180
-_GAP_PX = 6
-
 
 def save_chart(
     path: Path,
-    rounds: Sequence[Sequence[Outcome]],
+    rounds: Sequence[Sequence[Trial]],
     *,
     title: str,
     chosen: float | None = None,
@@ -52,14 +47,14 @@ def save_chart(
     FigureCanvasAgg(figure)
     by_rate, by_step = figure.subplots(1, 2)
     figure.suptitle(title, fontsize=11)
-    starts = [one.losses[0] for outcomes in rounds for one in outcomes]
+    starts = [one.losses[0] for trials in rounds for one in trials]
     ceiling = 1.25 * max(filter(math.isfinite, starts), default=1.0)
     if range_test:
         by_rate.plot(*_below(ceiling, *range_test), color="0.8", lw=3, label="range test")
-    for outcomes, colour in zip(rounds, itertools.cycle(_COLOURS), strict=False):
-        label = f"{len(outcomes)} rates, {outcomes[0].steps} steps"
-        rates = [one.rate for one in outcomes]
-        losses = [one.loss for one in outcomes]
+    for trials, colour in zip(rounds, itertools.cycle(_COLOURS), strict=False):
+        label = f"{len(trials)} rates, {trials[0].steps} steps"
+        rates = [one.rate for one in trials]
+        losses = [one.loss for one in trials]
         by_rate.plot(*_below(ceiling, rates, losses), color=colour, marker="o", ms=4, label=label)
         lost = [rate for rate, loss in zip(rates, losses, strict=True) if not loss <= ceiling]
         by_rate.plot(lost, [ceiling] * len(lost), color=colour, marker="x", ls="", clip_on=False)
@@ -89,17 +84,11 @@ def _below(
     return x, [value if value <= ceiling else math.nan for value in y]
 
 
-def _finish(axes: Axes, label: str, ceiling: float, rounds: Sequence[Sequence[Outcome]]) -> None:
+def _finish(axes: Axes, label: str, ceiling: float, rounds: Sequence[Sequence[Trial]]) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     least = min(
-        (
-            loss
-            for outcomes in rounds
-            for one in outcomes
-            for loss in one.losses
-            if 0 < loss < ceiling
-        ),
+        (loss for trials in rounds for one in trials for loss in one.losses if 0 < loss < ceiling),
         default=ceiling,
     )
     axes.set_yscale("log")
@@ -112,15 +101,15 @@ def _finish(axes: Axes, label: str, ceiling: float, rounds: Sequence[Sequence[Ou
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_curves(axes: Axes, rounds: Sequence[Sequence[Outcome]], chosen: float | None) -> None:
+def _draw_curves(axes: Axes, rounds: Sequence[Sequence[Trial]], chosen: float | None) -> None:
     """Every trial's loss over its steps, coloured from low to high rates."""
     from matplotlib import colormaps
 
-    rates = sorted({one.rate for outcomes in rounds for one in outcomes})
+    rates = sorted({one.rate for trials in rounds for one in trials})
     colours = dict(zip(rates, colormaps["viridis"](_positions(len(rates))), strict=True))
-    for outcomes in rounds:
-        for one in outcomes:
-            is_chosen = one.rate == chosen and outcomes is rounds[-1]
+    for trials in rounds:
+        for one in trials:
+            is_chosen = one.rate == chosen and trials is rounds[-1]
             axes.plot(
                 range(one.steps + 1),
                 one.losses,
@@ -137,53 +126,3 @@ def _draw_curves(axes: Axes, rounds: Sequence[Sequence[Outcome]], chosen: float 
 def _positions(count: int) -> list[float]:
     """`count` places on a colour map, without its palest end."""
     return [0.92 * i / max(1, count - 1) for i in range(count)]
-
-
-def contact_sheet(
-    rows: Mapping[str, Mapping[str, Image.Image]],
-    *,
-    columns: Sequence[str],
-    marked: str | None = None,
-    cell: int = _CELL_PX,
-) -> Image.Image:
-    """Many small pictures under one another and side by side, with labels.
-
-    Args:
-        rows: label of a row to label of a column to its picture.
-        columns: their labels from left to right; a place without a picture stays empty.
-        marked: the label of a row to frame.
-        cell: longer edge of a picture on the sheet, in pixels.
-
-    Raises:
-        ValueError: if there is no picture.
-    """
-    pictures = [picture for row in rows.values() for picture in row.values()]
-    if not pictures:
-        raise ValueError("a contact sheet needs a picture")
-    scale = cell / max(pictures[0].size)
-    width, height = (max(1, round(edge * scale)) for edge in pictures[0].size)
-    font = ImageFont.load_default(size=13)
-    margin = _GAP_PX + max(
-        math.ceil(font.getlength(line)) for label in rows for line in label.split("\n")
-    )
-    top = 24
-    size = (
-        margin + _GAP_PX + len(columns) * (width + _GAP_PX),
-        top + len(rows) * (height + _GAP_PX),
-    )
-    sheet = Image.new("RGB", size, "white")
-    draw = ImageDraw.Draw(sheet)
-    for j, name in enumerate(columns):
-        x = margin + _GAP_PX + j * (width + _GAP_PX)
-        draw.text((x + width / 2, top / 2), name, "black", font=font, anchor="mm")
-    for i, (label, row) in enumerate(rows.items()):
-        y = top + i * (height + _GAP_PX)
-        draw.multiline_text((_GAP_PX, y + height / 2), label, "black", font=font, anchor="lm")
-        for j, name in enumerate(columns):
-            if name in row:
-                x = margin + _GAP_PX + j * (width + _GAP_PX)
-                sheet.paste(row[name].resize((width, height), Image.Resampling.LANCZOS), (x, y))
-        if label == marked:
-            frame = (1, y - _GAP_PX // 2, size[0] - 2, y + height + _GAP_PX // 2 - 1)
-            draw.rectangle(frame, outline="#e07a1f", width=2)
-    return sheet

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from PIL import Image
 
 from overpaint.errors import DivergedError
 
@@ -26,18 +28,20 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one rate did in one trial."""
+class Trial:
+    """What one rate did to the picture in a number of steps."""
 
     rate: float
     losses: tuple[float, ...]
-    """Total loss before each step and after the last one."""
+    """Total loss before each step and after the last one: one more than there are steps."""
     moved: tuple[float, ...] = ()
-    """Mean absolute change of the picture in each step, in 8-bit grey levels."""
+    """Mean absolute change of the picture in each step, in grey levels of 255."""
     clamped: float = 0.0
     """Share of the values of the last picture at the ends of their range."""
     saturated: bool = False
     """Whether that is far more than photo, painting and start have."""
+    pictures: Mapping[int, Image.Image] = field(default_factory=dict, repr=False, compare=False)
+    """Step to the picture after it, where one was kept and is finite."""
 
     @property
     def steps(self) -> int:
@@ -110,42 +114,42 @@ def bracket(rates: Sequence[float], losses: Sequence[float]) -> tuple[float, flo
     return (low, high) if low < high else (rates[0], rates[-1])
 
 
-def next_rates(outcomes: Sequence[Outcome], count: int, *, refine: bool) -> list[float]:
+def next_rates(trials: Sequence[Trial], count: int, *, refine: bool) -> list[float]:
     """The rates of the next round, rising.
 
     Args:
-        outcomes: of this round, all over the same number of steps.
+        trials: of this round, all over the same number of steps.
         count: how many to compare next.
         refine: give two of the places to the rates halfway from the best to its neighbours.
 
     Raises:
-        DivergedError: if no outcome is usable.
+        DivergedError: if no trial is usable.
     """
-    usable = sorted((one for one in outcomes if one.is_usable), key=lambda one: one.loss)
+    usable = sorted((one for one in trials if one.is_usable), key=lambda one: one.loss)
     if not usable:
-        raise _nothing_usable(outcomes)
+        raise _nothing_usable(trials)
     best = usable[0].rate
     halfway: list[float] = []
     if refine and count > 2:
-        below = max((one.rate for one in outcomes if one.rate < best), default=None)
-        above = min((one.rate for one in outcomes if one.rate > best), default=None)
+        below = max((one.rate for one in trials if one.rate < best), default=None)
+        above = min((one.rate for one in trials if one.rate > best), default=None)
         halfway = [_rounded(math.sqrt(best * other)) for other in (below, above) if other]
     kept = [one.rate for one in usable[: count - len(halfway)]]
     return sorted({*kept, *halfway})
 
 
-def choose(outcomes: Sequence[Outcome]) -> Outcome:
+def choose(trials: Sequence[Trial]) -> Trial:
     """The lowest usable rate whose loss ties with the least.
 
     Args:
-        outcomes: over the same number of steps.
+        trials: over the same number of steps.
 
     Raises:
         DivergedError: if none is usable.
     """
-    usable = [one for one in outcomes if one.is_usable]
+    usable = [one for one in trials if one.is_usable]
     if not usable:
-        raise _nothing_usable(outcomes)
+        raise _nothing_usable(trials)
     least = min(one.loss for one in usable)
     return min((one for one in usable if one.loss <= least * (1 + TIE)), key=lambda one: one.rate)
 
@@ -155,8 +159,8 @@ def grey_levels(moved: float) -> str:
     return f"{moved:.0f}" if moved >= 10 else f"{moved:.2g}"
 
 
-def _nothing_usable(outcomes: Sequence[Outcome]) -> DivergedError:
-    rates = [one.rate for one in outcomes]
+def _nothing_usable(trials: Sequence[Trial]) -> DivergedError:
+    rates = [one.rate for one in trials]
     return DivergedError(
         f"No rate from {min(rates):g} to {max(rates):g} gives a picture: each trial diverged, "
         "raised the loss or drove the picture to black and white; try a lower tune.lowest."

@@ -14,9 +14,11 @@ from typing import Any
 
 from overpaint.interrupts import interrupts_ignored
 from overpaint.pictures.io import save_picture
+from overpaint.reports.sheet import contact_sheet
 from overpaint.settings.schema import Config, OptimizerName
-from overpaint.tuning.chart import contact_sheet, save_chart
-from overpaint.tuning.search import Outcome, spaced
+from overpaint.tracking import keys
+from overpaint.tuning.chart import save_chart
+from overpaint.tuning.search import Trial, spaced
 from overpaint.tuning.study import Study, facts_of, open_study, row_label, table_of
 from overpaint.tuning.workbench import Workbench, open_workbench
 
@@ -36,7 +38,7 @@ RATIO_OF_UNITS = {"sgd": 255.0**2, "adam": 255.0}
 class SeriesResult:
     """What a series showed."""
 
-    rounds: dict[str, list[Outcome]]
+    rounds: dict[str, list[Trial]]
     """Title to the trials of one optimiser, by rising rates."""
     folder: Path
     """Absolute path; holds lr.json, and lr_<name>.png and contact_sheet_<name>.png of each."""
@@ -60,7 +62,7 @@ def compare_rates(config: Config) -> SeriesResult:
     """
     with open_study(config, "series") as study:
         began = time.monotonic()
-        done: dict[str, tuple[Workbench, list[Outcome]]] = {}
+        done: dict[str, tuple[Workbench, list[Trial]]] = {}
         try:
             for name in OPTIMIZERS_COMPARED:
                 optimizer = replace(study.config.optimizer, name=name)
@@ -71,29 +73,27 @@ def compare_rates(config: Config) -> SeriesResult:
             with interrupts_ignored():
                 _save(study, done, seconds)
         return SeriesResult(
-            rounds={_title(bench): outcomes for bench, outcomes in done.values()},
+            rounds={_title(bench): trials for bench, trials in done.values()},
             folder=study.folder,
             seconds=seconds,
         )
 
 
-def _run(study: Study, bench: Workbench) -> list[Outcome]:
+def _run(study: Study, bench: Workbench) -> list[Trial]:
     """All rates of one optimiser, with their chart and sheet."""
     name, began = bench.config.optimizer.name, time.monotonic()
     steps = min(study.config.tune.steps, study.config.schedule.steps)
     rates = spaced(*bench.rates_by_length(SHORTEST / 255, LONGEST / 255), RATES)
     at = (1, max(1, steps // 8))
-    outcomes, pictures = bench.try_rates(rates, steps, pictures_at=at)
-    study.log_trials(bench.config, name, outcomes, pictures)
+    trials = bench.try_rates(rates, steps, pictures_at=at)
+    study.log_trials(bench.config, name, trials)
     ratio = RATIO_OF_UNITS[name]
-    save_chart(
-        study.folder / f"lr_{name}.png", [outcomes], title=_title(bench), ratio_of_units=ratio
-    )
+    save_chart(study.folder / f"lr_{name}.png", [trials], title=_title(bench), ratio_of_units=ratio)
     rows = {
-        f"{row_label(outcome)}\n({outcome.rate * ratio:.3g} in 255)": {
-            f"step {step}": picture for step, picture in sorted(kept.items())
+        f"{row_label(trial)}\n({trial.rate * ratio:.3g} in 255)": {
+            f"step {step}": picture for step, picture in sorted(trial.pictures.items())
         }
-        for outcome, kept in zip(outcomes, pictures, strict=True)
+        for trial in trials
     }
     sheet = contact_sheet(rows, columns=[f"step {step}" for step in sorted({*at, steps})])
     save_picture(sheet, study.folder / f"contact_sheet_{name}.png")
@@ -101,12 +101,12 @@ def _run(study: Study, bench: Workbench) -> list[Outcome]:
         "%s: %d rates, %d steps each, in %.0f s.",
         *(_title(bench), len(rates), steps, time.monotonic() - began),
     )
-    return outcomes
+    return trials
 
 
-def _save(study: Study, done: dict[str, tuple[Workbench, list[Outcome]]], seconds: float) -> None:
+def _save(study: Study, done: dict[str, tuple[Workbench, list[Trial]]], seconds: float) -> None:
     facts: dict[str, Any] = {"seconds": round(seconds, 1), "series": []}
-    for name, (bench, outcomes) in done.items():
+    for name, (bench, trials) in done.items():
         facts["series"].append(
             {
                 "optimizer": name,
@@ -114,18 +114,18 @@ def _save(study: Study, done: dict[str, tuple[Workbench, list[Outcome]]], second
                 "size": bench.config.image.size,
                 "precision": bench.precision,
                 "rate_in_255_per_rate": RATIO_OF_UNITS[name],
-                "trials": [facts_of(outcome) for outcome in outcomes],
+                "trials": [facts_of(trial) for trial in trials],
             }
         )
     study.save(facts)
-    if study.tracking and done:
+    if done:
         files = {
             f"{kind}_{name}": study.folder / f"{kind}_{name}.png"
             for name in done
             for kind in ("lr", "contact_sheet")
         }
-        table = table_of({name: outcomes for name, (_, outcomes) in done.items()})
-        study.tracking.log_study(table, files, {"seconds": seconds})
+        table = table_of({name: trials for name, (_, trials) in done.items()})
+        study.tracker.log_study(table, files, {keys.SECONDS: seconds})
 
 
 def _title(bench: Workbench) -> str:

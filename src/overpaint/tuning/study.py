@@ -10,19 +10,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from overpaint.building.objective import Sources, open_tracking, read_sources
+from overpaint.building.sources import Sources, read_sources
+from overpaint.building.tracking import open_tracking
 from overpaint.errors import TrackingError
 from overpaint.interrupts import first_interrupt_only
-from overpaint.records.run_folder import create_run_folder, save_environment
+from overpaint.records.environment import save_environment
+from overpaint.records.run_folder import create_run_folder
+from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
-from overpaint.tracking.wandb.run import WandbTracking
-from overpaint.tuning.search import Outcome, grey_levels
+from overpaint.tracking import keys
+from overpaint.tracking.port import Tracker
+from overpaint.tuning.search import Trial, grey_levels
 
 logger = logging.getLogger(__name__)
-
-Pictures = Sequence[Mapping[int, Image.Image]]
 
 
 @dataclass
@@ -33,61 +33,50 @@ class Study:
     sources: Sources
     folder: Path
     """Absolute path."""
-    tracking: WandbTracking | None
+    tracker: Tracker
     group: str
     """Of all its W&B runs."""
 
-    def log_trials(
-        self, config: Config, label: str, outcomes: Sequence[Outcome], pictures: Pictures
-    ) -> None:
-        """Gives each trial a W&B run of type `lr-trial` in the study's group, if W&B is on.
+    def log_trials(self, config: Config, label: str, trials: Sequence[Trial]) -> None:
+        """Gives each trial a tracked run of type `lr-trial` in the study's group.
 
         Args:
             config: the settings of the trials, but for rate and steps.
             label: what they have in common; part of their names.
-            outcomes: of the trials.
-            pictures: step to picture, for each trial.
+            trials: with their pictures.
         """
-        if self.tracking is None:
+        if self.tracker.mode == "disabled":
             return
         try:
-            for outcome, kept in zip(outcomes, pictures, strict=True):
-                self._log_trial(config, label, outcome, kept, self.tracking.mode)
+            for trial in trials:
+                self._log_trial(config, label, trial)
         except TrackingError as error:  # a study outlives a lost connection
             logger.warning("Trials are missing in W&B: %s", error)
 
-    def _log_trial(
-        self,
-        config: Config,
-        label: str,
-        outcome: Outcome,
-        pictures: Mapping[int, Image.Image],
-        mode: str,
-    ) -> None:
+    def _log_trial(self, config: Config, label: str, trial: Trial) -> None:
         own = replace(
             config,
-            optimizer=replace(config.optimizer, lr=outcome.rate),
-            schedule=replace(config.schedule, steps=outcome.steps),
+            optimizer=replace(config.optimizer, lr=trial.rate),
+            schedule=replace(config.schedule, steps=trial.steps),
         )
         run = open_tracking(
             own,
             self.folder,
             self.sources.weights,
             job_type="lr-trial",
-            mode=mode,
+            mode=self.tracker.mode,
             group=self.group,
-            name=f"{label} lr={outcome.rate:.3g}",
+            name=f"{label} lr={trial.rate:.3g}",
         )
-        assert run is not None  # the mode is that of the study's own, open run
         try:
-            run.log_curves({"loss/total": outcome.losses[:-1], "update/mean_abs": outcome.moved})
-            for step, picture in pictures.items():
+            run.log_curves({keys.TOTAL: trial.losses[:-1], keys.MOVED: trial.moved})
+            for step, picture in trial.pictures.items():
                 run.log_snapshot(step, picture)
             run.summarise(
                 {
-                    "final/total": outcome.losses[-1],
-                    "clamped": outcome.clamped,
-                    "saturated": outcome.saturated,
+                    keys.final("total"): trial.losses[-1],
+                    keys.CLAMPED: trial.clamped,
+                    keys.SATURATED: trial.saturated,
                 }
             )
         finally:
@@ -96,9 +85,7 @@ class Study:
     def save(self, facts: Mapping[str, Any]) -> Path:
         """Writes `lr.json`: the facts beside what is true of this machine. Returns its path."""
         path = self.folder / "lr.json"
-        weights = self.sources.weights
-        found = {"name": weights.name, "sha256": weights.sha256, "fallback": weights.fallback}
-        save_environment(path, {**facts, "weights": found})
+        save_environment(path, {**facts, "weights": self.sources.weights.facts()})
         return path
 
 
@@ -114,39 +101,39 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
         ImageError, ConfigError, WeightsError, TrackingError: as `stylize` does.
         OSError: if the folder cannot be made.
     """
+    config = resolved(config, task="tune")
     sources = read_sources(config)
     config = replace(config, encoder=replace(config.encoder, name=sources.weights.name))
     folder = create_run_folder(
         config.output.dir, config.content.image, config.style.images, study=f"lr-{kind}"
     )
     group = config.tracking.group or folder.name
-    tracking = open_tracking(config, folder, sources.weights, job_type=f"lr-{kind}", group=group)
-    if tracking:
-        logger.info("%s", tracking.message)
+    tracker = open_tracking(config, folder, sources.weights, job_type=f"lr-{kind}", group=group)
+    if tracker.message:
+        logger.info("%s", tracker.message)
     exit_code = 1
     try:
         with first_interrupt_only():
-            yield Study(config, sources, folder, tracking, group)
+            yield Study(config, sources, folder, tracker, group)
         exit_code = 0
     except KeyboardInterrupt:
         exit_code = 130
         raise
     finally:
-        if tracking:
-            tracking.finish(exit_code)
+        tracker.finish(exit_code)
 
 
-def facts_of(outcome: Outcome) -> dict[str, Any]:
+def facts_of(trial: Trial) -> dict[str, Any]:
     """A trial as JSON takes it: None where a number is not finite."""
     return {
-        "rate": outcome.rate,
-        "steps": outcome.steps,
-        "loss": finite(outcome.loss),
-        "moved_first": finite(outcome.moved[0]),
-        "clamped": outcome.clamped,
-        "saturated": outcome.saturated,
-        "losses": [finite(loss) for loss in outcome.losses],
-        "moved": [finite(moved) for moved in outcome.moved],
+        "rate": trial.rate,
+        "steps": trial.steps,
+        "loss": finite(trial.loss),
+        "moved_first": finite(trial.moved[0]),
+        "clamped": trial.clamped,
+        "saturated": trial.saturated,
+        "losses": [finite(loss) for loss in trial.losses],
+        "moved": [finite(moved) for moved in trial.moved],
     }
 
 
@@ -155,17 +142,17 @@ def finite(value: float) -> float | None:
     return float(f"{value:.7g}") if math.isfinite(value) else None
 
 
-def table_of(rounds: Mapping[str, Sequence[Outcome]]) -> tuple[list[str], list[list[Any]]]:
+def table_of(rounds: Mapping[str, Sequence[Trial]]) -> tuple[list[str], list[list[Any]]]:
     """All trials as a table: column names, and rows that JSON can hold."""
     columns = ["round", "rate", "steps", "loss", "moved_first", "clamped", "saturated"]
     rows = [
-        [label, *(facts_of(outcome)[name] for name in columns[1:])]
-        for label, outcomes in rounds.items()
-        for outcome in outcomes
+        [label, *(facts_of(trial)[name] for name in columns[1:])]
+        for label, trials in rounds.items()
+        for trial in trials
     ]
     return columns, rows
 
 
-def row_label(outcome: Outcome) -> str:
+def row_label(trial: Trial) -> str:
     """What a contact sheet says of a rate: the rate, and how far its first step moves a pixel."""
-    return f"{outcome.rate:.3g}\n{grey_levels(outcome.moved[0])} levels"
+    return f"{trial.rate:.3g}\n{grey_levels(trial.moved[0])} levels"

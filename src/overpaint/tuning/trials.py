@@ -7,15 +7,17 @@ would have had alone; only the passes through the encoder are shared.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from overpaint.pictures.tensors import clamped_share
+from overpaint.optimisation.step import evaluation, grey_levels_moved, take_step
+from overpaint.pictures.tensors import clamped_share, to_picture
+from overpaint.tuning.search import Trial
 
 # From (K, 3, H, W) to (K,).
 Measure = Callable[[Tensor], Tensor]
@@ -23,38 +25,26 @@ Measure = Callable[[Tensor], Tensor]
 Build = Callable[[nn.Parameter], tuple[Optimizer, LRScheduler]]
 
 
-@dataclass(frozen=True)
-class Trial:
-    """What one optimiser did to the picture."""
-
-    losses: tuple[float, ...]
-    """Total loss before each step and after the last one: one more than there are steps."""
-    moved: tuple[float, ...]
-    """Mean absolute change of the picture in each step, in 8-bit grey levels."""
-    clamped: float
-    """Share of the values of the last picture that are exactly 0 or 1."""
-    pictures: dict[int, Tensor]
-    """Step to the picture after it, (1, 3, H, W) on the CPU."""
-
-
 def run_trials(
     start: Tensor,
     measure: Measure,
-    optimizers: Sequence[Build],
+    optimizers: Mapping[float, Build],
     *,
     steps: int,
     pictures_at: Collection[int] = (),
     loss_scale: float = 1.0,
+    most_clamped: float = 1.0,
 ) -> list[Trial]:
     """Optimises copies of `start` together, one with each optimiser.
 
     Args:
         start: (1, 3, H, W), sRGB in [0, 1].
         measure: the total losses of images, none of which depends on another image.
-        optimizers: each builds the optimiser of a picture and its rate schedule.
+        optimizers: a rate to what builds the optimiser of a picture and its rate schedule.
         steps: of each trial.
         pictures_at: steps after which the pictures are kept, beside the last step.
         loss_scale: factor of the loss that the optimisers see; losses returned are without it.
+        most_clamped: share of values at 0 or 1 above which a picture counts as saturated.
 
     Returns:
         One trial for each optimiser, in their order. As in a run, pictures are clamped to [0, 1]
@@ -62,10 +52,10 @@ def run_trials(
         does not touch the others.
     """
     images = [nn.Parameter(start.detach().clone()) for _ in optimizers]
-    built = [build(image) for build, image in zip(optimizers, images, strict=True)]
+    built = [build(image) for build, image in zip(optimizers.values(), images, strict=True)]
     losses: list[Tensor] = []
     moved: list[Tensor] = []
-    pictures: list[dict[int, Tensor]] = [{} for _ in images]
+    pictures: list[dict[int, Image.Image]] = [{} for _ in images]
     for step in range(1, steps + 1):
         totals, gradients = gradients_of(images, measure, loss_scale)
         losses.append(totals)
@@ -73,25 +63,22 @@ def run_trials(
         for image, total, gradient, (optimizer, rates) in zip(
             images, totals, gradients, built, strict=True
         ):
-            optimizer.step(_closure(image, total * loss_scale, gradient, measure, loss_scale))
-            with torch.no_grad():
-                image.clamp_(0, 1)
+            known = total * loss_scale, gradient
+            take_step(image, optimizer, _closure(image, known, measure, loss_scale))
             rates.step()
         after = torch.cat([image.detach() for image in images])
-        moved.append((after - before).abs().mean((1, 2, 3)) * 255)
+        moved.append(grey_levels_moved(before, after))
         if step == steps or step in pictures_at:
             for kept, picture in zip(pictures, torch.split(after.cpu(), 1), strict=True):
-                kept[step] = picture
+                if torch.isfinite(picture).all():
+                    kept[step] = to_picture(picture)
     with torch.no_grad():
         losses.append(measure(torch.cat([*images])))
+    columns = (optimizers, torch.stack(losses, 1).tolist(), torch.stack(moved, 1).tolist())
     return [
-        Trial(tuple(own_losses), tuple(own_moved), clamped_share(image.detach()), kept)
-        for own_losses, own_moved, image, kept in zip(
-            torch.stack(losses, 1).tolist(),
-            torch.stack(moved, 1).tolist(),
-            images,
-            pictures,
-            strict=True,
+        Trial(rate, tuple(own_losses), tuple(own_moved), clamped, clamped > most_clamped, kept)
+        for rate, own_losses, own_moved, clamped, kept in zip(
+            *columns, [clamped_share(image.detach()) for image in images], pictures, strict=True
         )
     ]
 
@@ -119,25 +106,21 @@ def gradients_of(
 
 
 def _closure(
-    image: nn.Parameter,
-    loss: Tensor,
-    gradient: Tensor,
-    measure: Measure,
-    loss_scale: float,
-) -> Callable[[], float]:
+    image: nn.Parameter, known: tuple[Tensor, Tensor], measure: Measure, loss_scale: float
+) -> Callable[[], Tensor]:
     """What an optimiser calls: first the values that the batch has found, then the image alone.
 
     Only a line search calls it again within a step, with the image moved.
     """
-    known = True
+    alone = evaluation(image, measure, loss_scale)
+    is_known = True
 
-    def evaluate() -> float:
-        nonlocal known
-        if known:
-            known = False
-            image.grad = gradient
-            return loss  # type: ignore[return-value]  # a tensor, as optimisers take it too
-        total, (image.grad,) = gradients_of([image], measure, loss_scale)
-        return total * loss_scale  # type: ignore[return-value]
+    def evaluate() -> Tensor:
+        nonlocal is_known
+        if is_known:
+            is_known = False
+            loss, image.grad = known
+            return loss
+        return alone()
 
     return evaluate

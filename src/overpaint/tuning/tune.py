@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +15,13 @@ from PIL import Image
 from overpaint.errors import ConfigError
 from overpaint.interrupts import interrupts_ignored
 from overpaint.pictures.io import save_picture
-from overpaint.records.run_folder import save_settings
+from overpaint.records.settings import save_settings
+from overpaint.reports.sheet import contact_sheet
 from overpaint.settings.schema import Config
-from overpaint.tuning.chart import contact_sheet, save_chart
-from overpaint.tuning.search import Outcome, bracket, choose, next_rates, plan_rounds, spaced
+from overpaint.settings.writing import to_yaml, with_absolute_paths
+from overpaint.tracking import keys
+from overpaint.tuning.chart import save_chart
+from overpaint.tuning.search import Trial, bracket, choose, next_rates, plan_rounds, spaced
 from overpaint.tuning.study import Study, facts_of, finite, open_study, row_label, table_of
 from overpaint.tuning.workbench import Workbench, open_workbench
 
@@ -32,9 +37,9 @@ class TuneResult:
 
     config: Config
     """The settings with the rate found."""
-    outcome: Outcome
+    trial: Trial
     """Of that rate, in the last round."""
-    rounds: tuple[tuple[Outcome, ...], ...]
+    rounds: tuple[tuple[Trial, ...], ...]
     """All trials."""
     size: int
     """Longer edge of the trials' pictures, in pixels."""
@@ -42,6 +47,14 @@ class TuneResult:
     """Absolute path; holds lr.json, lr.png, contact_sheet.png and config.yaml."""
     seconds: float
     """Of the trials, with their preparation."""
+
+    @property
+    def titled_rounds(self) -> dict[str, Sequence[Trial]]:
+        """The rounds under what they have in common."""
+        return {
+            f"Round {number}: {trials[0].steps} steps at {self.size} px": trials
+            for number, trials in enumerate(self.rounds, 1)
+        }
 
 
 def tune(config: Config) -> TuneResult:
@@ -66,20 +79,20 @@ def tune(config: Config) -> TuneResult:
         began = time.monotonic()
         bench = open_workbench(study.config, study.sources)
         search = _Search(study, bench)
-        outcome = None
+        trial = None
         try:
             search.find_range()
-            outcome = search.run_rounds()
+            trial = search.run_rounds()
         finally:  # what is known is kept, also after Ctrl-C
             seconds = time.monotonic() - began
             with interrupts_ignored():
-                search.save(outcome, seconds)
-        optimizer = replace(study.config.optimizer, lr=outcome.rate)
+                search.save(trial, seconds)
+        optimizer = replace(study.config.optimizer, lr=trial.rate)
         chosen = replace(study.config, optimizer=optimizer)
-        save_settings(chosen, study.folder / "config.yaml")
+        save_settings(to_yaml(with_absolute_paths(chosen)), study.folder / "config.yaml")
         return TuneResult(
             config=chosen,
-            outcome=outcome,
+            trial=trial,
             rounds=tuple(map(tuple, search.rounds)),
             size=bench.config.image.size,
             folder=study.folder,
@@ -95,8 +108,7 @@ class _Search:
         self._bench = bench
         self._ends: tuple[float, float] = (0.0, 0.0)
         self._range_test: tuple[list[float], tuple[float, ...]] = ([], ())
-        self.rounds: list[list[Outcome]] = []
-        self._pictures: list[list[dict[int, Image.Image]]] = []
+        self.rounds: list[list[Trial]] = []
 
     def find_range(self) -> None:
         """The range test; ends that the settings give stay as they are."""
@@ -118,8 +130,8 @@ class _Search:
             *(*ends, low, high),
         )
 
-    def run_rounds(self) -> Outcome:
-        """All rounds; the outcome of the rate chosen, in the last of them."""
+    def run_rounds(self) -> Trial:
+        """All rounds; the trial of the rate chosen, in the last of them."""
         given, steps = self._study.config.tune, self._study.config.schedule.steps
         plan = plan_rounds(given.candidates, min(given.steps, steps), given.rounds)
         if steps > given.steps:
@@ -132,11 +144,10 @@ class _Search:
         for number, (one, after) in enumerate(zip(plan, [*plan[1:], None], strict=True), 1):
             began = time.monotonic()
             at = (1, max(1, one.steps // 4)) if number == 1 else ()
-            outcomes, pictures = self._bench.try_rates(rates, one.steps, pictures_at=at)
-            self.rounds.append(outcomes)
-            self._pictures.append(pictures)
-            self._study.log_trials(self._bench.config, f"round {number}", outcomes, pictures)
-            best = min(outcomes, key=lambda outcome: outcome.loss)
+            trials = self._bench.try_rates(rates, one.steps, pictures_at=at)
+            self.rounds.append(trials)
+            self._study.log_trials(self._bench.config, f"round {number}", trials)
+            best = min(trials, key=lambda trial: trial.loss)
             logger.info(
                 "Round %d of %d: %d rates, %d steps each, in %.0f s; least loss %.4g at %.3g.",
                 *(number, len(plan), len(rates), one.steps, time.monotonic() - began),
@@ -144,25 +155,25 @@ class _Search:
             )
             if after:
                 is_last = after is plan[-1]
-                rates = next_rates(outcomes, after.rates, refine=not is_last)
-        outcome = choose(self.rounds[-1])
+                rates = next_rates(trials, after.rates, refine=not is_last)
+        trial = choose(self.rounds[-1])
         for name, end in zip(("lowest", "highest"), self._ends, strict=True):
-            if math.isclose(outcome.rate, end, rel_tol=0.01):
+            if math.isclose(trial.rate, end, rel_tol=0.01):
                 logger.warning(
                     "The rate found, %.3g, is the %s one tried; tune.%s can widen the search.",
-                    *(outcome.rate, name, name),
+                    *(trial.rate, name, name),
                 )
-        return outcome
+        return trial
 
-    def save(self, outcome: Outcome | None, seconds: float) -> None:
+    def save(self, trial: Trial | None, seconds: float) -> None:
         """Writes what there is so far and hands it to W&B.
 
         Args:
-            outcome: of the rate chosen, if it has come to that.
+            trial: of the rate chosen, if it has come to that.
             seconds: since the study began.
         """
         rates, losses = self._range_test
-        chosen = None if outcome is None else outcome.rate
+        chosen = None if trial is None else trial.rate
         self._study.save(
             {
                 "chosen": chosen,
@@ -177,7 +188,7 @@ class _Search:
                     "lowest": self._ends[0],
                     "highest": self._ends[1],
                 },
-                "rounds": [[facts_of(one) for one in outcomes] for outcomes in self.rounds],
+                "rounds": [[facts_of(one) for one in trials] for trials in self.rounds],
             }
         )
         if not self.rounds:
@@ -192,23 +203,21 @@ class _Search:
             range_test=(rates, losses[1:]),
         )
         save_picture(self._sheet(chosen), folder / "contact_sheet.png")
-        if self._study.tracking:
-            named = {f"round {i}": one for i, one in enumerate(self.rounds, 1)}
-            self._study.tracking.log_study(
-                table_of(named),
-                {"lr": folder / "lr.png", "contact_sheet": folder / "contact_sheet.png"},
-                {"chosen_lr": chosen, "seconds": seconds},
-            )
+        named = {f"round {i}": one for i, one in enumerate(self.rounds, 1)}
+        self._study.tracker.log_study(
+            table_of(named),
+            {"lr": folder / "lr.png", "contact_sheet": folder / "contact_sheet.png"},
+            {keys.CHOSEN_RATE: chosen, keys.SECONDS: seconds},
+        )
 
     def _sheet(self, chosen: float | None) -> Image.Image:
         rows: dict[float, dict[str, Image.Image]] = {}
         labels: dict[float, str] = {}
-        for outcomes, kept in zip(self.rounds, self._pictures, strict=True):
-            for outcome, pictures in zip(outcomes, kept, strict=True):
-                labels[outcome.rate] = row_label(outcome)
-                row = rows.setdefault(outcome.rate, {})
-                for step, picture in sorted(pictures.items()):
-                    row[f"step {step} of {outcome.steps}"] = picture
+        for trial in itertools.chain.from_iterable(self.rounds):
+            labels[trial.rate] = row_label(trial)
+            row = rows.setdefault(trial.rate, {})
+            for step, picture in sorted(trial.pictures.items()):
+                row[f"step {step} of {trial.steps}"] = picture
         return contact_sheet(
             {labels[rate]: rows[rate] for rate in sorted(rows)},
             columns=list(dict.fromkeys(name for row in rows.values() for name in row)),

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from overpaint.building.objective import (
-    Problem,
-    Sources,
-    build_encoder,
-    build_problem,
-    build_scheduled_optimizer,
-    choose_precision,
-)
-from overpaint.encoder.vgg import Vgg19Features
+from overpaint.building.encoder import build_encoder, choose_precision
+from overpaint.building.objective import Problem, build_problem
+from overpaint.building.optimizer import build_scheduled_optimizer
+from overpaint.building.sources import Sources
 from overpaint.errors import ConfigError, lookup
-from overpaint.losses.objective import NORMALIZATIONS
+from overpaint.losses.normalizations import NORMALIZATIONS
 from overpaint.optimisation.device import autocast, choose_device, exact_cudnn
 from overpaint.optimisation.optimizers import (
     LONGEST_STEP,
@@ -30,10 +23,10 @@ from overpaint.optimisation.optimizers import (
     rates_by_length,
 )
 from overpaint.optimisation.verdicts import CLAMPED_MARGIN
-from overpaint.pictures.tensors import clamped_share, to_picture, to_tensor
+from overpaint.pictures.tensors import clamped_share, to_tensor
 from overpaint.settings.schema import Config
-from overpaint.tuning.search import Outcome
-from overpaint.tuning.trials import Build, Trial, gradients_of, run_trials
+from overpaint.tuning.search import Trial
+from overpaint.tuning.trials import Build, gradients_of, run_trials
 
 # Pixels optimised together, at most: on a CPU more than fits into its caches is slower, and a GPU
 # has to hold some 2 GB of feature maps for a million.
@@ -47,7 +40,6 @@ class Workbench:
     config: Config
     """The settings of the trials: at their size, with weights that give the run's balance."""
     problem: Problem
-    encoder: Vgg19Features
     precision: str
     rate_unit: float
     """What a rate at the result's size is divided by at the size of the trials."""
@@ -57,49 +49,28 @@ class Workbench:
     @property
     def batch(self) -> int:
         """How many rates are run together."""
-        height, width = self.problem.start.shape[-2:]
-        is_cpu = self.problem.start.device.type == "cpu"
+        height, width = self.problem.image.shape[-2:]
+        is_cpu = self.problem.image.device.type == "cpu"
         return max(1, (PIXELS_ON_A_CPU if is_cpu else PIXELS_ON_A_GPU) // int(height * width))
 
     def try_rates(
         self, rates: Sequence[float], steps: int, *, pictures_at: Collection[int] = ()
-    ) -> tuple[list[Outcome], list[dict[int, Image.Image]]]:
+    ) -> list[Trial]:
         """Runs equal trials at several rates, with the run's schedule over their steps.
 
         As many of them as suit the device are run together.
 
         Args:
-            rates: learning rates.
+            rates: learning rates; one that stands twice is tried once.
             steps: of each trial.
             pictures_at: steps after which pictures are wanted, beside the last one.
-
-        Returns:
-            For each rate what it did, and step to picture; a picture that is not finite is left
-            out.
         """
-        builders = [self._builder(rate, steps) for rate in rates]
-        trials: list[Trial] = []
-        for first in range(0, len(builders), self.batch):
-            trials += self._run(builders[first : first + self.batch], steps, pictures_at)
-        outcomes = [
-            Outcome(
-                rate,
-                trial.losses,
-                trial.moved,
-                trial.clamped,
-                trial.clamped > self.usual_clamped + CLAMPED_MARGIN,
-            )
-            for rate, trial in zip(rates, trials, strict=True)
-        ]
-        pictures = [
-            {
-                step: to_picture(image)
-                for step, image in trial.pictures.items()
-                if bool(torch.isfinite(image).all())
-            }
-            for trial in trials
-        ]
-        return outcomes, pictures
+        rates, trials = list(dict.fromkeys(rates)), list[Trial]()
+        for first in range(0, len(rates), self.batch):
+            some = rates[first : first + self.batch]
+            builders = {rate: self._builder(rate, steps) for rate in some}
+            trials += self._run(builders, steps, pictures_at)
+        return trials
 
     def range_test(self, rates: Sequence[float]) -> tuple[float, ...]:
         """The losses of one run whose rate rises: before its first step and after each one.
@@ -115,7 +86,7 @@ class Workbench:
             last = len(rates) - 1
             return optimizer, LambdaLR(optimizer, lambda step: rates[min(step, last)] / rates[0])
 
-        (trial,) = self._run([build], len(rates), ())
+        (trial,) = self._run({rates[0]: build}, len(rates), ())
         return trial.losses
 
     def rates_by_length(
@@ -126,7 +97,7 @@ class Workbench:
         Raises:
             ConfigError: if the start has no gradient, or one that is not finite.
         """
-        _, (gradient,) = gradients_of([self.problem.start], self._measure)
+        _, (gradient,) = gradients_of([self.problem.image], self._measure)
         name = self.config.optimizer.name
         try:
             rates = rates_by_length(name, gradient, shortest, longest)
@@ -142,20 +113,22 @@ class Workbench:
         )
         return lambda image: build_scheduled_optimizer(config, 0, image)
 
-    def _run(self, builders: Sequence[Build], steps: int, at: Collection[int]) -> list[Trial]:
+    def _run(self, builders: Mapping[float, Build], steps: int, at: Collection[int]) -> list[Trial]:
         with exact_cudnn(self.precision):
             return run_trials(
-                self.problem.start,
+                self.problem.image,
                 self._measure,
                 builders,
                 steps=steps,
                 pictures_at=at,
                 loss_scale=self.problem.loss_scale,
+                most_clamped=self.usual_clamped + CLAMPED_MARGIN,
             )
 
     def _measure(self, images: Tensor) -> Tensor:
         with autocast(images.device, self.precision):
-            return self.problem.objective.measure(self.encoder, images).total
+            total: Tensor = self.problem.objective(images).total
+        return total
 
 
 def open_workbench(config: Config, sources: Sources) -> Workbench:
@@ -177,15 +150,14 @@ def open_workbench(config: Config, sources: Sources) -> Workbench:
     sized = sources.inputs.at(size, style_scale=scale)
     with autocast(device, precision), exact_cudnn(precision):
         problem = build_problem(small, sized, encoder, precision)
-    references = [problem.start, *(to_tensor(one) for one in (sized.content, *sized.styles))]
+    pictures = [to_tensor(picture) for picture in (sized.content, *sized.styles)]
     entry = lookup(OPTIMIZERS, config.optimizer.name, "optimizer.name")
     return Workbench(
         config=small,
         problem=problem,
-        encoder=encoder,
         precision=precision,
         rate_unit=1.0 if entry.scale_free else (config.image.size / size) ** 2,
-        usual_clamped=max(clamped_share(one) for one in references),
+        usual_clamped=max(clamped_share(one) for one in (problem.image.detach(), *pictures)),
     )
 
 

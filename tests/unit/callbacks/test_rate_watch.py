@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from overpaint.callbacks.rate_watch import RateWatch
-from overpaint.optimisation.module import StyleTransferModule
+from overpaint.losses.objective import LossTerms
+from overpaint.optimisation.module import StepReport, StyleTransferModule
 from overpaint.optimisation.verdicts import Finding
 
 
@@ -19,12 +20,14 @@ class FakeModule(StyleTransferModule):
     def __init__(self, image: Tensor, log_every: int) -> None:
         torch.nn.Module.__init__(self)
         self.image = torch.nn.Parameter(image)
-        self.at = 0
         self._steps, self._log_every = 100, log_every
+        self.report = None
 
-    @property
-    def completed(self) -> int:
-        return self.at
+    def be_at(self, step: int, loss: float, moved: float) -> None:
+        total = torch.tensor([loss])
+        terms = LossTerms(total, total, total, {})
+        report = StepReport(step, terms, torch.tensor([moved]), rate=0.03, evaluations=step)
+        self.report = report if self.is_logged(step) else None
 
 
 GREY = torch.full((1, 3, 4, 5), 0.5)
@@ -54,11 +57,7 @@ def play(
     watching.on_train_start(trainer, module)
     module.image.data = image
     for step in steps:
-        module.at = step
-        logged = {"loss/total": loss * 0.99**step, "optimizer/lr": 0.03, "update/mean_abs": moved}
-        trainer.callback_metrics = {name: torch.tensor(value) for name, value in logged.items()}
-        if not module.is_logged(step):
-            trainer.callback_metrics = None
+        module.be_at(step, loss * 0.99**step, moved)
         watching.on_train_batch_end(trainer, module)
     watching.on_train_end(trainer, module)
 

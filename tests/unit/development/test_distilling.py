@@ -11,7 +11,9 @@ from torch import Tensor
 from overpaint.encoder.layers import SLIM_CONVOLUTIONS
 from overpaint.encoder.vgg import Vgg19Features
 
-QUICK = Distillation(steps=40, rounds=2, examples=1)
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = Distillation(steps=20, rounds=2, examples=1)
 LEARNT = ("relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 Networks = tuple[dict[str, Tensor], dict[str, Tensor], dict[str, list[int]]]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from conftest import quickly, seeds
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from textures import (
     Picture,
@@ -34,7 +34,7 @@ def gradient(height: int, width: int) -> Picture:
 
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 @given(seed=seeds)
-@quickly
+@settings(quickly, max_examples=8)
 def test_pictures_are_finite_colours_of_the_right_size(make: Make, seed: int) -> None:
     picture = make(np.random.default_rng(seed))
     assert picture.dtype == np.float32

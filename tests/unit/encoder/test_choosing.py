@@ -3,18 +3,21 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from overpaint import connection as network
 from overpaint.encoder import choosing as encoders
-from overpaint.encoder.choosing import find_encoder
-from overpaint.encoder.layers import CONVOLUTIONS, convolutions_up_to
-from overpaint.encoder.slim import BUILT_IN
-from overpaint.encoder.weights import VARIABLE, EncoderName
-from overpaint.errors import WeightsError, WeightsUnavailableError
+from overpaint.encoder.choosing import find_encoder, load_encoder
+from overpaint.encoder.layers import CONVOLUTIONS, LAYER_NAMES, EncoderName, convolutions_up_to
+from overpaint.encoder.slim import BUILT_IN, read_slim
+from overpaint.encoder.vgg import Vgg19Features
+from overpaint.encoder.weights import VARIABLE, load_weights
+from overpaint.errors import ConfigError, WeightsError, WeightsUnavailableError
 
 RELU2_1 = convolutions_up_to(["relu2_1"])
 
@@ -129,3 +132,81 @@ def test_a_file_of_the_other_kind_is_refused_with_the_way_out(
     other = {"vgg19": "vgg19_slim", "vgg19_slim": "vgg19"}[name]
     with pytest.raises(WeightsError, match=rf"encoder\.name={other}\."):
         find_encoder(name, str(wrong), RELU2_1)
+
+
+def picture(height: int, width: int) -> torch.Tensor:
+    return torch.rand((1, 3, height, width), generator=torch.Generator().manual_seed(0))
+
+
+@torch.no_grad()
+def test_a_loaded_encoder_returns_the_default_layers_and_any_other(vgg_file: Path) -> None:
+    encoder, image = load_encoder("vgg19", weights=vgg_file), picture(16, 32)
+    defaults = {"relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1"}
+    assert set(encoder(image)) == defaults
+    expected = Vgg19Features(
+        ["conv3_2"], load_weights(str(vgg_file), convolutions_up_to(["conv3_2"])).tensors
+    )
+    found = encoder(image, ["conv3_2"])
+    assert torch.equal(found["conv3_2"], expected(image)["conv3_2"])
+    assert encoder.calibration == {}
+
+
+@pytest.mark.parametrize(
+    ("deepest", "defaults"),
+    [
+        ("conv1_1", ["conv1_1"]),
+        ("relu2_1", ["relu1_1", "relu2_1"]),
+        ("conv4_2", ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv4_2"]),
+        ("relu5_4", ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1", "relu5_4"]),
+    ],
+)
+def test_a_loaded_encoder_reaches_as_deep_as_asked(
+    vgg_file: Path, deepest: str, defaults: list[str]
+) -> None:
+    encoder = load_encoder("vgg19", weights=str(vgg_file), deepest=deepest)
+    assert list(encoder(picture(16, 16))) == defaults
+    beyond = LAYER_NAMES[LAYER_NAMES.index(deepest) + 1 :]
+    if beyond:
+        with pytest.raises(ValueError, match="ends with"):
+            encoder(picture(16, 16), beyond[-1:])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("pooling", "pooled"), [("max", torch.amax), ("avg", torch.mean)])
+def test_a_loaded_encoder_pools_as_asked(
+    pooling: Literal["max", "avg"], pooled: Callable[..., torch.Tensor]
+) -> None:
+    encoder, image = load_encoder("vgg19_slim", pooling=pooling), picture(8, 8)
+    maps = encoder(image, ["relu1_2", "conv2_1"])
+    squares = maps["relu1_2"].unflatten(3, (4, 2)).unflatten(2, (4, 2))
+    tensors = read_slim(BUILT_IN)[0]
+    expected = torch.nn.functional.conv2d(
+        pooled(squares, (3, 5)),
+        tensors["conv2_1.weight"].float(),
+        tensors["conv2_1.bias"].float(),
+        padding=1,
+    )
+    torch.testing.assert_close(maps["conv2_1"], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_loaded_encoder_takes_an_image_as_a_whole() -> None:
+    found = load_encoder("vgg19_slim")(picture(17, 40))
+    assert found["relu5_1"].shape[-2:] == (2, 3)
+
+
+def test_the_slim_encoder_brings_its_calibration() -> None:
+    encoder = load_encoder("vgg19_slim")
+    assert encoder.calibration == read_slim(BUILT_IN)[1].calibration
+    assert encoder(picture(16, 16))["relu5_1"].shape == (1, 256, 1, 1)
+
+
+@pytest.mark.parametrize("name", ["vgg19", "vgg19_slim"])
+def test_an_unknown_deepest_layer_is_answered_with_the_closest_name(name: EncoderName) -> None:
+    with pytest.raises(ConfigError, match="'relu51'; did you mean 'relu5_1'"):
+        load_encoder(name, deepest="relu51")
+
+
+@pytest.mark.parametrize("deepest", ["conv5_2", "relu5_4"])
+def test_the_slim_encoder_is_not_deeper_than_it_is(deepest: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{deepest}' is not in vgg19_slim.* ends with relu5_1"):
+        load_encoder("vgg19_slim", deepest=deepest)

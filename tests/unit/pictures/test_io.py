@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
@@ -20,7 +21,7 @@ from PIL import Image, TiffImagePlugin
 from overpaint.errors import ImageError
 from overpaint.pictures.io import (
     fit_size,
-    load_picture,
+    read_picture,
     require_edge,
     resize,
     save_picture,
@@ -47,7 +48,7 @@ def save(image: Image.Image, path: Path, **options: object) -> Path:
 
 def loaded_colour(path: Path) -> tuple[int, int, int]:
     """The only colour of a flat picture."""
-    colours = np.unique(np.asarray(load_picture(path)).reshape(-1, 3), axis=0)
+    colours = np.unique(np.asarray(read_picture(path)).reshape(-1, 3), axis=0)
     assert len(colours) == 1
     red, green, blue = (int(level) for level in colours[0])
     return red, green, blue
@@ -142,7 +143,7 @@ def test_every_format_is_read(
     tmp_path: Path, suffix: str, options: dict[str, object], tolerance: float
 ) -> None:
     levels = soft_levels()
-    picture = load_picture(save(Image.fromarray(levels), tmp_path / f"x.{suffix}", **options))
+    picture = read_picture(save(Image.fromarray(levels), tmp_path / f"x.{suffix}", **options))
     assert picture.mode == "RGB"
     assert picture.size == (64, 48)
     assert np.abs(np.asarray(picture, float) - levels).mean() <= tolerance
@@ -150,7 +151,7 @@ def test_every_format_is_read(
 
 def test_a_path_may_be_a_string(tmp_path: Path) -> None:
     path = save(Image.new("RGB", (2, 3), (1, 2, 3)), tmp_path / "x.png")
-    assert load_picture(str(path)).getpixel((1, 2)) == (1, 2, 3)
+    assert read_picture(str(path)).getpixel((1, 2)) == (1, 2, 3)
 
 
 def test_the_content_decides_the_format_and_not_the_ending(tmp_path: Path) -> None:
@@ -160,13 +161,13 @@ def test_the_content_decides_the_format_and_not_the_ending(tmp_path: Path) -> No
 
 def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
     grey = soft_levels()[..., 0]
-    picture = load_picture(save(Image.fromarray(grey), tmp_path / "grey.png"))
+    picture = read_picture(save(Image.fromarray(grey), tmp_path / "grey.png"))
     np.testing.assert_array_equal(np.asarray(picture), np.stack([grey] * 3, axis=-1))
 
 
 def test_one_bit_becomes_black_and_white(tmp_path: Path) -> None:
     bits = np.array([[True, False, True], [False, False, True]])
-    picture = load_picture(save(Image.fromarray(bits), tmp_path / "bits.png"))
+    picture = read_picture(save(Image.fromarray(bits), tmp_path / "bits.png"))
     np.testing.assert_array_equal(np.asarray(picture), np.stack([bits * 255] * 3, axis=-1))
 
 
@@ -182,7 +183,7 @@ def palette_picture() -> tuple[Image.Image, np.ndarray, np.ndarray]:
 
 def test_palette_picture_shows_its_palettes_colours(tmp_path: Path) -> None:
     image, indices, palette = palette_picture()
-    picture = load_picture(save(image, tmp_path / "palette.png"))
+    picture = read_picture(save(image, tmp_path / "palette.png"))
     np.testing.assert_array_equal(np.asarray(picture), palette[indices])
 
 
@@ -197,10 +198,10 @@ def test_palette_picture_with_transparency_lies_over_white(
     path = save(image, tmp_path / "palette.png", transparency=transparency)
     alpha = np.array(alphas)[indices][..., None] / 255
     expected = palette[indices] * alpha + 255 * (1 - alpha)
-    assert np.abs(np.asarray(load_picture(path)) - expected).max() <= 1
+    assert np.abs(np.asarray(read_picture(path)) - expected).max() <= 1
 
 
-@pytest.mark.parametrize("alpha", [0, 64, 128, 255])
+@pytest.mark.parametrize("alpha", [0, 64, 255])
 @pytest.mark.parametrize(("mode", "colour"), [("LA", (100,)), ("RGBA", (10, 200, 100))])
 def test_transparency_lies_over_white(
     tmp_path: Path, mode: str, colour: tuple[int, ...], alpha: int
@@ -228,7 +229,7 @@ def test_transparent_webp_lies_over_white(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bit_grey_is_scaled_to_8_bits(tmp_path: Path, suffix: str) -> None:
     deep = np.linspace(0, 65535, 48 * 64).astype(np.uint16).reshape(48, 64)
-    picture = load_picture(save(Image.fromarray(deep), tmp_path / f"deep.{suffix}"))
+    picture = read_picture(save(Image.fromarray(deep), tmp_path / f"deep.{suffix}"))
     shown = np.asarray(picture, float)
     assert shown.shape == (48, 64, 3)
     assert np.abs(shown - deep[..., None] / 257).max() <= 0.5
@@ -255,7 +256,7 @@ def test_other_16_bit_pngs_are_read_to_a_grey_level(
 
 def test_float_grey_runs_from_0_to_1(tmp_path: Path) -> None:
     grey = np.array([[0.0, 0.2], [0.6, 1.0]], dtype=np.float32)
-    picture = load_picture(save(Image.fromarray(grey), tmp_path / "float.tif"))
+    picture = read_picture(save(Image.fromarray(grey), tmp_path / "float.tif"))
     assert np.asarray(picture)[..., 1].tolist() == [[0, 51], [153, 255]]
 
 
@@ -268,7 +269,7 @@ def test_grey_of_unknown_scale_is_refused(
     array = np.array(values, dtype=np.int32 if limit == "65535" else np.float32)
     path = save(Image.fromarray(array), tmp_path / "odd.tif")
     with pytest.raises(ImageError, match=rf"odd\.tif.* outside 0 to {limit}\b"):
-        load_picture(path)
+        read_picture(path)
 
 
 @pytest.mark.parametrize(
@@ -308,8 +309,10 @@ UPRIGHT = {
 }
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp"])
-@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize(
+    ("orientation", "suffix"),
+    [*((orientation, "png") for orientation in UPRIGHT), (6, "jpg"), (6, "tif"), (6, "webp")],
+)
 def test_a_turned_photo_stands_upright(tmp_path: Path, orientation: int, suffix: str) -> None:
     stored = np.zeros((16, 32, 3), dtype=np.uint8)
     stored[:8, :8] = (240, 30, 30)
@@ -320,7 +323,7 @@ def test_a_turned_photo_stands_upright(tmp_path: Path, orientation: int, suffix:
         suffix, {}
     )
     path = save(Image.fromarray(stored), tmp_path / f"x.{suffix}", exif=exif, **options)
-    shown = np.asarray(load_picture(path), float)
+    shown = np.asarray(read_picture(path), float)
     expected = UPRIGHT[orientation](stored)
     assert shown.shape == expected.shape
     assert np.abs(shown - expected).mean() <= (4 if suffix == "jpg" else 0)
@@ -331,7 +334,7 @@ def test_an_orientation_that_does_not_exist_turns_nothing(tmp_path: Path, orient
     exif = Image.Exif()
     exif[0x0112] = orientation
     path = save(Image.new("RGB", (3, 2)), tmp_path / "x.png", exif=exif)
-    assert load_picture(path).size == (3, 2)
+    assert read_picture(path).size == (3, 2)
 
 
 COLOUR = (20, 100, 200)
@@ -374,7 +377,7 @@ def test_the_profile_counts_for_a_turned_photo(tmp_path: Path) -> None:
     exif[0x0112] = 6
     path = tmp_path / "x.png"
     save(Image.new("RGB", (4, 2), COLOUR), path, exif=exif, icc_profile=rgb_profile(1.0))
-    assert load_picture(path).size == (2, 4)
+    assert read_picture(path).size == (2, 4)
     assert loaded_colour(path) == pytest.approx(LINEAR_AS_SRGB, abs=2)
 
 
@@ -412,7 +415,7 @@ def test_a_useless_profile_is_ignored_with_a_warning(
 
 def refused(path: Path) -> str:
     with pytest.raises(ImageError, match=re.escape(str(path))) as caught:
-        load_picture(path)
+        read_picture(path)
     return str(caught.value)
 
 
@@ -426,7 +429,7 @@ def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
     assert "empty" in refused(path)
 
 
-@pytest.mark.parametrize("text", ["not a picture\n" * 50, "GIF", "<svg></svg>"])
+@pytest.mark.parametrize("text", ["not a picture\n" * 50, "<svg></svg>"])
 def test_a_text_file_is_no_picture(tmp_path: Path, text: str) -> None:
     path = tmp_path / "notes.jpg"
     path.write_text(text)
@@ -442,7 +445,7 @@ def test_a_path_through_a_file_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "file" / "x.png")
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("share", [0.3, 0.9])
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_truncated_file_is_called_damaged(tmp_path: Path, suffix: str, share: float) -> None:
     path = save(Image.fromarray(soft_levels(96, 128)), tmp_path / f"half.{suffix}")
@@ -451,7 +454,7 @@ def test_a_truncated_file_is_called_damaged(tmp_path: Path, suffix: str, share: 
     assert "damaged" in refused(path)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60, derandomize=True)
 @given(suffix=st.sampled_from(FORMATS), data=st.data())
 def test_damage_anywhere_is_survived_or_refused(
     tmp_path_factory: pytest.TempPathFactory, suffix: str, data: st.DataObject
@@ -468,7 +471,7 @@ def test_damage_anywhere_is_survived_or_refused(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow remarks on metadata that it skips
         with contextlib.suppress(ImageError):
-            assert load_picture(path).mode == "RGB"
+            assert read_picture(path).mode == "RGB"
 
 
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,13 +485,13 @@ def test_a_large_picture_below_the_limit_is_read(
 ) -> None:
     path = save(Image.new("RGB", (32, 32)), tmp_path / "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 600)  # Pillow only warns up to twice of it
-    assert load_picture(path).size == (32, 32)
+    assert read_picture(path).size == (32, 32)
 
 
 edges = st.integers(1, 20_000)
 
 
-@settings(deadline=None)
+@quickly
 @given(edges, edges, st.integers(1, 4096))
 def test_the_longer_edge_fits_exactly_and_the_aspect_stays(
     height: int, width: int, long_edge: int
@@ -521,7 +524,7 @@ def test_a_pictures_size_is_height_and_width() -> None:
     assert size_of(Image.new("RGB", (64, 48))) == (48, 64)
 
 
-@pytest.mark.parametrize("size", [(10, 20), (96, 64), (48, 64), (1, 1)])
+@pytest.mark.parametrize("size", [(10, 20), (96, 64), (1, 1)])
 def test_resizing_gives_the_height_and_width_asked_for(size: tuple[int, int]) -> None:
     picture = resize(Image.new("RGB", (64, 48), (9, 99, 199)), size)
     assert picture.size == (size[1], size[0])

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
@@ -12,8 +11,9 @@ from conftest import wandb_history, wandb_runs, wandb_summary
 from PIL import Image
 
 from overpaint.errors import TrackingError
-from overpaint.tracking.wandb import run as tracking
-from overpaint.tracking.wandb.run import CsvLogger, open_wandb
+from overpaint.tracking.port import Tracker
+from overpaint.tracking.wandb import opening as tracking
+from overpaint.tracking.wandb.opening import open_wandb
 
 KEY = "0" * 40
 WANDB_HOST = "https://api.wandb.ai"
@@ -36,101 +36,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("NETRC", str(home / "no netrc"))
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def test_metrics_are_rows_with_their_step_first(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    logger = CsvLogger(path)
-    logger.log_metrics({"loss/total": 2.5, "optimizer/lr": 0.02}, step=1)
-    logger.log_metrics({"loss/total": 1.25, "optimizer/lr": 0.02}, step=10)
-    logger.finalize("success")
-    assert path.read_text() == "step,loss/total,optimizer/lr\n1,2.5,0.02\n10,1.25,0.02\n"
-
-
-def test_a_metric_that_comes_late_gets_a_column_and_earlier_rows_a_blank(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    logger = CsvLogger(path)
-    logger.log_metrics({"a": 1.5}, step=1)
-    logger.save()
-    logger.log_metrics({"b": 2.5}, step=2)
-    logger.finalize("success")
-    assert rows_of(path) == [
-        {"step": "1", "a": "1.5", "b": ""},
-        {"step": "2", "a": "", "b": "2.5"},
-    ]
-
-
-def test_numbers_keep_the_digits_of_float32(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.csv"
-    logger = CsvLogger(path)
-    values = {"third": 1 / 3, "tiny": 1.234567e-30, "count": 1234567.0, "nan": float("nan")}
-    logger.log_metrics(values, step=1)
-    logger.finalize("success")
-    (row,) = rows_of(path)
-    assert float(row["third"]) == pytest.approx(1 / 3, rel=1e-6)
-    assert float(row["tiny"]) == pytest.approx(1.234567e-30, rel=1e-6)
-    assert float(row["count"]) == 1234567
-    assert row["nan"] == "nan"
-
-
-def test_metrics_are_saved_while_running_at_little_cost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "metrics.csv"
-    writes = []
-    write_text = tracking.write_text
-
-    def counted(target: Path, text: str) -> None:
-        writes.append(len(text))
-        write_text(target, text)
-
-    monkeypatch.setattr(tracking, "write_text", counted)
-    logger = CsvLogger(path)
-    for step in range(1, 501):
-        logger.log_metrics({"loss/total": 1.0}, step=step)
-        logger.save()
-        assert len(rows_of(path)) >= step / 1.2
-    assert len(writes) < 100
-    logger.finalize("success")
-    assert [int(row["step"]) for row in rows_of(path)] == list(range(1, 501))
-
-
-@pytest.mark.parametrize("rows", [0, 3])
-def test_finalize_writes_only_what_is_new(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
-) -> None:
-    logger = CsvLogger(tmp_path / "metrics.csv")
-    for step in range(rows):
-        logger.log_metrics({"a": 1.0}, step=step)
-        logger.save()
-    monkeypatch.setattr(tracking, "write_text", lambda *args: pytest.fail("written again"))
-    logger.finalize("success")
-
-
-def test_a_failed_write_leaves_the_last_table_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "metrics.csv"
-    logger = CsvLogger(path)
-    logger.log_metrics({"a": 1.5}, step=1)
-    logger.save()
-    write = Path.write_text
-
-    def breaks_off(target: Path, text: str, **options: Any) -> int:
-        write(target, text[: len(text) // 2], **options)
-        raise OSError("no space left on device")
-
-    logger.log_metrics({"a": 2.0}, step=2)
-    monkeypatch.setattr(Path, "write_text", breaks_off)
-    with pytest.raises(OSError, match="no space left"):
-        logger.save()
-    assert path.read_text() == "step,a\n1,1.5\n"
-    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["metrics.csv"]
 
 
 @pytest.mark.parametrize("name", ["WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"])
@@ -239,7 +144,7 @@ def test_auto_with_a_key_but_no_answer_is_offline_and_names_the_host(
     assert tracking._choose_mode() == ("offline", f"{url} does not answer")
 
 
-def open_in(directory: Path, mode: str) -> tracking.WandbTracking | None:
+def open_in(directory: Path, mode: str) -> Tracker:
     return open_wandb(
         mode,
         directory=directory,
@@ -300,14 +205,16 @@ def online(monkeypatch: pytest.MonkeyPatch, open_port: int) -> None:
     monkeypatch.setenv("WANDB_API_KEY", KEY)
 
 
-def test_disabled_tracking_is_none(
+def test_disabled_tracking_tells_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     init = patched_init(monkeypatch)
     with caplog.at_level(logging.INFO, logger="overpaint"):
-        assert open_in(tmp_path, "disabled") is None
+        trackers = [open_in(tmp_path, "disabled")]
         monkeypatch.setenv("WANDB_MODE", "disabled")
-        assert open_in(tmp_path, "auto") is None
+        trackers.append(open_in(tmp_path, "auto"))
+    assert [tracker.mode for tracker in trackers] == ["disabled", "disabled"]
+    assert [[*tracker.loggers] for tracker in trackers] == [[], []]
     assert init.calls == []
     assert [record.getMessage() for record in caplog.records] == [
         "W&B: disabled (as asked).",
@@ -331,7 +238,6 @@ def test_the_names_of_a_run_reach_wandb(
 ) -> None:
     init = patched_init(monkeypatch)
     run = open_in(tmp_path, asked)
-    assert run is not None
     assert run.mode == opened
     (options,) = init.calls
     settings = options.pop("settings")
@@ -356,7 +262,6 @@ def test_the_names_of_a_run_reach_wandb(
 def test_an_online_run_says_where_to_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     patched_init(monkeypatch)
     run = open_in(tmp_path, "online")
-    assert run is not None
     assert run.message == "W&B: online, http://127.0.0.1/some-team/some-project/runs/x"
 
 
@@ -377,9 +282,9 @@ def test_auto_goes_offline_if_wandb_refuses_the_run(
 
     init = patched_init(monkeypatch, refusal=getattr(wandb.errors, kind)(text))
     run = open_in(tmp_path, "auto")
-    assert run is not None
     assert run.mode == "offline"
     assert [call["mode"] for call in init.calls] == ["online", "offline"]
+    assert run.message is not None
     assert "\n" not in run.message
     assert text.split("\n")[0] in run.message
     assert f"wandb sync {tmp_path / 'wandb' / 'offline-run-x'} " in run.message
@@ -403,8 +308,7 @@ def test_all_numbers_are_drawn_over_the_step_and_none_is_nested_in_the_summary(
 ) -> None:
     patched_init(monkeypatch)
     run = open_in(tmp_path, "offline")
-    assert run is not None
-    fake = run.logger.experiment
+    fake = run.loggers[0].experiment
     assert isinstance(fake, FakeRun)
     defined = dict(fake.metrics)
     assert defined["*"] == {"step_metric": "trainer/global_step"}
@@ -418,10 +322,9 @@ def test_a_whole_run_without_a_key_is_kept_for_a_later_sync(tmp_path: Path) -> N
     result = folder / "result.png"
     pictures[3].save(result)
     run = open_in(folder, "auto")
-    assert run is not None
     try:
         run.log_inputs(pictures[0], pictures[1:3])
-        run.logger.log_metrics({"loss/total": 2.0}, step=1)
+        run.loggers[0].log_metrics({"loss/total": 2.0}, step=1)
         run.log_snapshot(1, pictures[3])
         run.log_result({"final/total": 1.5}, [result])
     finally:
@@ -451,9 +354,8 @@ def test_a_warning_is_an_alert_and_stays_in_the_summary(
 ) -> None:
     patched_init(monkeypatch)
     run = open_in(tmp_path, "offline")
-    assert run is not None
     run.log_warning(key, "some sentence")
-    fake = run.logger.experiment
+    fake = run.loggers[0].experiment
     assert isinstance(fake, FakeRun)
     assert fake.alerts == [{"title": title, "text": "some sentence", "level": "WARN"}]
     assert fake.summary == {key: "some sentence"}
@@ -463,7 +365,6 @@ def test_a_study_and_its_trials_are_runs_side_by_side(tmp_path: Path) -> None:
     chart = tmp_path / "chart.png"
     Image.new("RGB", (5, 4), "red").save(chart)
     study = open_in(tmp_path, "offline")
-    assert study is not None
     try:
         for rate, losses in ((0.25, (3.0, 2.0, 1.0)), (4.0, (3.0, math.inf, math.nan))):
             trial = open_wandb(
@@ -475,7 +376,6 @@ def test_a_study_and_its_trials_are_runs_side_by_side(tmp_path: Path) -> None:
                 job_type="one-trial",
                 config={"lr": rate},
             )
-            assert trial is not None
             trial.log_curves({"loss/total": losses, "update/mean_abs": (8.0, 4.0, 2.0)})
             trial.summarise({"final/total": losses[-1], "saturated": False})
             trial.finish(0)
@@ -518,9 +418,8 @@ def test_curves_of_different_lengths_are_refused(
 ) -> None:
     patched_init(monkeypatch)
     run = open_in(tmp_path, "offline")
-    assert run is not None
     logged: list[dict[str, Any]] = []
-    run.logger.experiment.log = logged.append
+    run.loggers[0].experiment.log = logged.append
     run.log_curves({"a": (1.0, 2.0)})
     assert logged == [
         {"a": 1.0, "trainer/global_step": 1},

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from overpaint.errors import DivergedError
 from overpaint.tuning.search import (
-    Outcome,
     Round,
+    Trial,
     bracket,
     choose,
     grey_levels,
@@ -23,12 +23,12 @@ from overpaint.tuning.search import (
 NAN, INF = math.nan, math.inf
 
 
-def outcome(rate: float, loss: float, *, saturated: bool = False) -> Outcome:
+def outcome(rate: float, loss: float, *, saturated: bool = False) -> Trial:
     """A trial of four steps that came down from 10 to a loss at once."""
-    return Outcome(rate, (10.0, loss, loss, loss, loss), (1.0,) * 4, 0.0, saturated)
+    return Trial(rate, (10.0, loss, loss, loss, loss), (1.0,) * 4, 0.0, saturated)
 
 
-def outcomes(losses: dict[float, float], saturated: Sequence[float] = ()) -> list[Outcome]:
+def outcomes(losses: dict[float, float], saturated: Sequence[float] = ()) -> list[Trial]:
     return [outcome(rate, loss, saturated=rate in saturated) for rate, loss in losses.items()]
 
 
@@ -91,18 +91,18 @@ def test_rates_have_three_digits_and_hardly_leave_equal_ratios(
 
 def test_the_loss_of_a_trial_is_the_mean_over_its_last_tenth() -> None:
     falling = tuple(float(100 - i) for i in range(61))  # 60 steps down to 40
-    found = Outcome(0.1, falling)
+    found = Trial(0.1, falling)
     assert found.steps == 60
     assert found.loss == pytest.approx((45 + 44 + 43 + 42 + 41 + 40) / 6)
 
 
 def test_the_loss_of_a_short_trial_is_the_mean_of_three_values() -> None:
-    assert Outcome(0.1, (9.0, 8.0, 4.0, 3.0, 2.0)).loss == pytest.approx(3.0)
-    assert Outcome(0.1, (9.0, 5.0)).loss == pytest.approx(7.0)  # of one step there are two
+    assert Trial(0.1, (9.0, 8.0, 4.0, 3.0, 2.0)).loss == pytest.approx(3.0)
+    assert Trial(0.1, (9.0, 5.0)).loss == pytest.approx(7.0)  # of one step there are two
 
 
 def test_a_rate_that_raises_the_loss_is_never_chosen() -> None:
-    worse, better = Outcome(0.1, (2.0, 2.1, 2.1, 2.1)), Outcome(0.2, (2.0, 1.9, 1.9, 1.9))
+    worse, better = Trial(0.1, (2.0, 2.1, 2.1, 2.1)), Trial(0.2, (2.0, 1.9, 1.9, 1.9))
     assert choose([worse, better]) is better
     assert next_rates([worse, better], 2, refine=False) == [0.2]
     with pytest.raises(DivergedError, match=r"No rate from 0\.1 to 0\.1 .* raised the loss"):
@@ -111,17 +111,17 @@ def test_a_rate_that_raises_the_loss_is_never_chosen() -> None:
 
 def test_one_noisy_last_value_does_not_decide() -> None:
     calm, lucky = [2.0] + [1.0] * 40, [2.0] + [1.5] * 39 + [0.9]
-    assert Outcome(0.1, tuple(calm)).loss < Outcome(0.2, tuple(lucky)).loss
-    assert choose([Outcome(0.1, tuple(calm)), Outcome(0.2, tuple(lucky))]).rate == 0.1
+    assert Trial(0.1, tuple(calm)).loss < Trial(0.2, tuple(lucky)).loss
+    assert choose([Trial(0.1, tuple(calm)), Trial(0.2, tuple(lucky))]).rate == 0.1
 
 
 @pytest.mark.parametrize("lost", [NAN, INF, -INF])
 def test_a_trial_that_left_the_finite_numbers_has_an_infinite_loss(lost: float) -> None:
     for tail in ((lost,), (lost, 1.0), (lost, lost, lost)):
-        diverged = Outcome(0.1, (3.0, 2.0, 1.0, *tail))
+        diverged = Trial(0.1, (3.0, 2.0, 1.0, *tail))
         assert diverged.loss == INF
         assert not diverged.is_usable
-    assert Outcome(0.1, (3.0, lost, 1.0, 1.0, 1.0)).loss == 1.0  # it came back
+    assert Trial(0.1, (3.0, lost, 1.0, 1.0, 1.0)).loss == 1.0  # it came back
 
 
 def test_a_saturated_picture_makes_a_rate_unusable_whatever_its_loss() -> None:

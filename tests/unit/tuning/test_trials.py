@@ -1,19 +1,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conftest import draw, random_tensors
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from overpaint.encoder.vgg import Vgg19Features
-from overpaint.losses.objective import NORMALIZATIONS, StyleObjective
+from overpaint.losses.normalizations import NORMALIZATIONS
+from overpaint.losses.objective import Objective
 from overpaint.optimisation.optimizers import build_optimizer
+from overpaint.tuning.search import Trial
 from overpaint.tuning.trials import Build, Measure, gradients_of, run_trials
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,10 +52,11 @@ def make_measure() -> Callable[..., Measure]:
         content, style = (
             one.to(memory_format=layout) for one in (picture(1), picture(2, height=29, width=41))
         )
-        with torch.no_grad(), autocast():
-            objective = StyleObjective(
-                encoder(content),
-                [encoder(style)],
+        with autocast():
+            objective = Objective(
+                encoder,
+                content,
+                [style],
                 content_layers={"relu4_2": 1.0},
                 style_layers=dict.fromkeys(STYLE_LAYERS, 0.2),
                 content_weight=1.0,
@@ -61,7 +67,8 @@ def make_measure() -> Callable[..., Measure]:
 
         def measure(images: Tensor) -> Tensor:
             with autocast():
-                return objective.measure(encoder, images).total
+                total: Tensor = objective(images).total
+            return total
 
         return measure
 
@@ -76,6 +83,19 @@ def with_rate(
         return optimizer, LambdaLR(optimizer, factor)
 
     return build
+
+
+def together(
+    start: Tensor, measure: Measure, builders: Sequence[Build], **options: Any
+) -> list[Trial]:
+    """The trials of some builders, under made-up rates."""
+    return run_trials(start, measure, {float(i): b for i, b in enumerate(builders)}, **options)
+
+
+def apart(kept: Image.Image, exact: Tensor) -> float:
+    """How far a picture is from a tensor at most, in grey levels of 255."""
+    levels = torch.from_numpy(np.array(kept)).permute(2, 0, 1).double()
+    return float((levels - exact[0].double() * 255).abs().max())
 
 
 @dataclass
@@ -181,20 +201,20 @@ def test_trials_of_many_rates_are_those_of_each_rate_alone(
     start = picture(3).to(memory_format=layout)
     scale = 1.0 if name == "sgd" else 512.0
     builders = [with_rate(name, rate, lambda step: 1 / (1 + step)) for rate in rates]
-    trials = run_trials(start, measure, builders, steps=3, pictures_at=[1], loss_scale=scale)
+    trials = together(start, measure, builders, steps=3, pictures_at=[1], loss_scale=scale)
     ends = []
     for trial, build in zip(trials, builders, strict=True):
         path = alone(start, measure, build, 3, scale)
         assert trial.losses == pytest.approx(path.losses, rel=1e-5)
         for step, kept in trial.pictures.items():
-            assert (kept - path.pictures[step - 1]).abs().mean() * 255 < 0.01
+            assert apart(kept, path.pictures[step - 1]) < 0.6
         ends.append(trial.losses[-1])
     assert len({f"{loss:.3g}" for loss in ends}) == len(rates), "the rate matters"
 
 
 def test_losses_are_those_before_each_step_and_after_the_last() -> None:
     rate = 0.01
-    (trial,) = run_trials(GREY, quadratic, [with_rate("sgd", rate, momentum=0.0)], steps=5)
+    (trial,) = together(GREY, quadratic, [with_rate("sgd", rate, momentum=0.0)], steps=5)
     assert len(trial.losses) == 6
     assert len(trial.moved) == 5
     image, expected = GREY.double(), []
@@ -206,12 +226,12 @@ def test_losses_are_those_before_each_step_and_after_the_last() -> None:
 
 def test_what_is_returned_is_without_the_scale_that_the_optimizer_sees() -> None:
     plain, scaled = (
-        run_trials(GREY, quadratic, [with_rate("sgd", rate)], steps=4, loss_scale=scale)[0]
+        together(GREY, quadratic, [with_rate("sgd", rate)], steps=4, loss_scale=scale)[0]
         for rate, scale in ((0.01, 1.0), (0.01 / 64, 64.0))
     )
     assert scaled.losses == pytest.approx(plain.losses, rel=1e-6)
     assert scaled.moved == pytest.approx(plain.moved, rel=1e-5)
-    other = run_trials(GREY, quadratic, [with_rate("sgd", 0.01)], steps=4, loss_scale=2.0)[0]
+    other = together(GREY, quadratic, [with_rate("sgd", 0.01)], steps=4, loss_scale=2.0)[0]
     assert other.moved[0] == pytest.approx(2 * plain.moved[0], rel=1e-5)
 
 
@@ -225,7 +245,7 @@ def test_how_far_a_step_moves_is_told_in_grey_levels() -> None:
         with_rate("sgd", 0.01, lambda step: (1.0, 0.5, 0.25)[step], momentum=0.0),
         with_rate("sgd", 1.0, momentum=0.0),
     ]
-    slow, fast = run_trials(GREY, ramp, builders, steps=2)
+    slow, fast = together(GREY, ramp, builders, steps=2)
     assert slow.moved == pytest.approx([0.01 * 2 * 255, 0.005 * 2 * 255], rel=1e-5)
     assert slow.clamped == 0
     # From grey every value goes 0.5 to its end, and stays there.
@@ -240,7 +260,7 @@ def test_the_share_on_the_clamp_is_each_picture_s_own() -> None:
         return (images - targets).square().sum((1, 2, 3))
 
     # A rate of 0.5 is Newton's step: values reach their targets, or the end on the way there.
-    near, there = run_trials(
+    near, there = together(
         GREY, to_targets, [with_rate("sgd", rate, momentum=0.0) for rate in (0.01, 0.5)], steps=1
     )
     assert (near.clamped, there.clamped) == (0.0, 0.5)
@@ -248,20 +268,20 @@ def test_the_share_on_the_clamp_is_each_picture_s_own() -> None:
 
 def test_pictures_are_kept_after_the_steps_asked_for_and_the_last() -> None:
     builders = [with_rate("adam", rate) for rate in (0.01, 0.1)]
-    trials = run_trials(GREY, quadratic, builders, steps=6, pictures_at=(1, 4, 99))
+    trials = together(GREY, quadratic, builders, steps=6, pictures_at=(1, 4, 99))
     for trial, build in zip(trials, builders, strict=True):
         path = alone(GREY, quadratic, build, 6)
         assert list(trial.pictures) == [1, 4, 6]
         for step, kept in trial.pictures.items():
-            torch.testing.assert_close(kept, path.pictures[step - 1])
-    assert not torch.equal(trials[0].pictures[1], trials[0].pictures[6])
-    (plain,) = run_trials(GREY, quadratic, builders[:1], steps=6)
+            assert apart(kept, path.pictures[step - 1]) < 0.51
+    assert trials[0].pictures[1].tobytes() != trials[0].pictures[6].tobytes()
+    (plain,) = together(GREY, quadratic, builders[:1], steps=6)
     assert list(plain.pictures) == [6]
 
 
 def test_the_start_stays_as_it_is() -> None:
     start = GREY.clone()
-    run_trials(start, quadratic, [with_rate("sgd", 0.1)] * 2, steps=2)
+    together(start, quadratic, [with_rate("sgd", 0.1)] * 2, steps=2)
     assert torch.equal(start, GREY)
     assert not start.requires_grad
 
@@ -274,7 +294,7 @@ def test_a_trial_that_diverges_touches_no_other(
 ) -> None:
     measure = make_measure("paper")
     with_lost, with_calm = (
-        run_trials(
+        together(
             picture(3),
             measure,
             [with_rate("sgd", 1e-10), with_rate("sgd", one), with_rate("adam", 0.03)],
@@ -291,7 +311,8 @@ def test_a_trial_that_diverges_touches_no_other(
         assert with_lost[place].losses == with_calm[place].losses
         assert with_lost[place].moved == with_calm[place].moved
         for step in (1, 3):
-            assert torch.equal(with_lost[place].pictures[step], with_calm[place].pictures[step])
+            pictures = [trials[place].pictures[step] for trials in (with_lost, with_calm)]
+            assert pictures[0].tobytes() == pictures[1].tobytes()
 
 
 def rugged(images: Tensor) -> Tensor:
@@ -308,13 +329,13 @@ def test_a_line_search_tries_its_points_on_its_own_picture() -> None:
 
     builders = [with_rate("lbfgs", rate, line_search="strong_wolfe") for rate in (0.2, 1.0)]
     start = draw((1, 3, 2, 2), 5).sigmoid()
-    trials = run_trials(start, counted, builders, steps=6, loss_scale=4.0)
+    trials = together(start, counted, builders, steps=6, loss_scale=4.0)
     tried = sizes.count(1)
     assert sizes.count(2) == 7, "one batch for each step, and one after the last"
     paths = [alone(start, rugged, build, 6, scale=4.0) for build in builders]
     for trial, path in zip(trials, paths, strict=True):
         assert trial.losses == pytest.approx(path.losses, rel=1e-9)
-        torch.testing.assert_close(trial.pictures[6], path.pictures[5])
+        assert apart(trial.pictures[6], path.pictures[5]) < 0.51
     assert tried == sum(path.evaluations for path in paths) - 2 * 6
     assert tried > 6, "else nothing was searched"
     assert trials[0].losses[-1] != trials[1].losses[-1]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from overpaint.building.objective import read_sources
+from overpaint.building.sources import read_sources
 from overpaint.errors import ConfigError
 from overpaint.losses.objective import LossTerms
 from overpaint.optimisation.verdicts import CLAMPED_MARGIN
@@ -46,7 +46,8 @@ def bench(make_config: Callable[..., Config], slim_file: Path) -> OpenBench:
 
 def terms(bench: Workbench, image: Tensor) -> LossTerms:
     with torch.no_grad():
-        return bench.problem.objective.measure(bench.encoder, image)
+        found: LossTerms = bench.problem.objective(image)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -90,9 +91,9 @@ def test_losses_at_a_small_size_are_about_those_at_the_result_s(
         bench(*of_one_colour, f"loss.normalization={normalization}", f"tune.size={size}")
         for size in (64, 192)
     )
-    assert small.problem.start.shape[-2:] == (48, 64)
-    assert full.problem.start.shape[-2:] == (144, 192)
-    at_small, at_full = (terms(one, one.problem.start) for one in (small, full))
+    assert small.problem.image.shape[-2:] == (48, 64)
+    assert full.problem.image.shape[-2:] == (144, 192)
+    at_small, at_full = (terms(one, one.problem.image) for one in (small, full))
     for name in ("content", "style"):
         weighted = [
             getattr(one.config, name).weight * getattr(found, name).item()
@@ -113,11 +114,11 @@ def test_rates_of_gradient_descent_are_those_of_the_result_s_size(
     assert small.rates_by_length() == pytest.approx(full.rates_by_length(), rel=0.1)
     # The first step at such a rate is as long as asked for, at whatever size.
     low, high = small.rates_by_length(0.01 / 255, 2 / 255)
-    outcomes, _ = small.try_rates([low, high], 1)
-    assert [one.moved[0] for one in outcomes] == pytest.approx([0.01, 2], rel=0.01)
+    trials = small.try_rates([low, high], 1)
+    assert [one.moved[0] for one in trials] == pytest.approx([0.01, 2], rel=0.01)
     # Loss and picture then go the way that they go in a run.
     rate = small.rates_by_length(1 / 255, 1 / 255)[0]
-    (here,), (there,) = (one.try_rates([rate], 2)[0] for one in (small, full))
+    (here,), (there,) = (one.try_rates([rate], 2) for one in (small, full))
     assert here.losses == pytest.approx(there.losses, rel=0.15)
     assert here.losses[-1] < 0.99 * here.losses[0]
 
@@ -140,7 +141,7 @@ def test_trials_are_as_small_as_asked_if_the_layers_allow_it(
     # At 16 the photo, 64 by 48, would be 16 by 12, and layers up to relu5_1 need 16: 22 by 16.
     opened = bench(f"image.size={image}", f"tune.size={tune}")
     assert opened.config.image.size == size
-    assert max(opened.problem.start.shape[-2:]) == size
+    assert max(opened.problem.image.shape[-2:]) == size
 
 
 @pytest.mark.parametrize(("pixels", "batch"), [(1, 1), (432, 1), (863, 1), (864, 2), (2200, 5)])
@@ -149,7 +150,7 @@ def test_rates_are_run_together_as_far_as_the_device_likes(
 ) -> None:
     opened = bench()
     monkeypatch.setattr(workbench, "PIXELS_ON_A_CPU", pixels)
-    assert opened.problem.start.shape[-2:] == (18, 24)
+    assert opened.problem.image.shape[-2:] == (18, 24)
     assert opened.batch == batch
 
 
@@ -159,36 +160,35 @@ def test_batches_change_nothing(bench: OpenBench, monkeypatch: pytest.MonkeyPatc
     run_trials = workbench.run_trials
 
     def counted(
-        start: Tensor, measure: object, builders: list[object], **options: object
+        start: Tensor, measure: object, builders: dict[float, object], **options: object
     ) -> object:
         sizes.append(len(builders))
         return run_trials(start, measure, builders, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(workbench, "run_trials", counted)
     rates = [0.3, 0.01, 0.1, 0.03, 0.003]
-    together, pictures = opened.try_rates(rates, 3, pictures_at=[2])
+    together = opened.try_rates(rates, 3, pictures_at=[2])
     monkeypatch.setattr(workbench, "PIXELS_ON_A_CPU", 900)
-    parted, same_pictures = opened.try_rates(rates, 3, pictures_at=[2])
+    parted = opened.try_rates(rates, 3, pictures_at=[2])
     assert sizes == [5, 2, 2, 1]
     assert [one.rate for one in parted] == rates
     for one, other in zip(parted, together, strict=True):
         assert one.losses == pytest.approx(other.losses, rel=1e-5)
         assert one.moved == pytest.approx(other.moved, rel=1e-4)
-    for kept, others in zip(pictures, same_pictures, strict=True):
-        assert list(kept) == list(others) == [2, 3]
-        difference = np.abs(np.asarray(kept[3], int) - np.asarray(others[3], int))
-        assert difference.max() <= 1
+        assert list(one.pictures) == list(other.pictures) == [2, 3]
+        pixels = (np.asarray(trial.pictures[3], int) for trial in (one, other))
+        assert np.abs(np.subtract(*pixels)).max() <= 1
 
 
 def test_the_schedule_of_a_trial_is_that_of_a_run_of_its_steps(bench: OpenBench) -> None:
     # Every value of the picture moves by Adam's rate, which falls along a cosine to a tenth.
     opened = bench("schedule.lr_final=0.1", "optimizer.adam.beta1=0", "optimizer.adam.beta2=0")
-    (short,), _ = opened.try_rates([0.001], 2)
-    (longer,), _ = opened.try_rates([0.001], 4)
+    (short,) = opened.try_rates([0.001], 2)
+    (longer,) = opened.try_rates([0.001], 4)
     assert [moved / 0.255 for moved in short.moved] == pytest.approx([1, 0.55], rel=0.02)
     assert longer.moved[2] / 0.255 == pytest.approx(0.55, rel=0.02)
     constant = bench("schedule.lr=constant", "optimizer.adam.beta1=0", "optimizer.adam.beta2=0")
-    assert constant.try_rates([0.001], 2)[0][0].moved == pytest.approx([0.255] * 2, rel=0.02)
+    assert constant.try_rates([0.001], 2)[0].moved == pytest.approx([0.255] * 2, rel=0.02)
 
 
 @pytest.mark.parametrize("name", ["adam", "sgd", "lbfgs"])
@@ -198,7 +198,7 @@ def test_the_rate_of_a_range_test_rises_from_step_to_step(bench: OpenBench, name
     losses = opened.range_test(rates)
     assert len(losses) == 4
     # The same with an optimiser whose rate is set by hand.
-    image = torch.nn.Parameter(opened.problem.start.clone())
+    image = torch.nn.Parameter(opened.problem.image.clone())
     config = dataclasses.replace(
         opened.config, schedule=dataclasses.replace(opened.config.schedule, lr="constant")
     )
@@ -207,7 +207,7 @@ def test_the_rate_of_a_range_test_rises_from_step_to_step(bench: OpenBench, name
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        total = opened.problem.objective.measure(opened.encoder, image).total.sum()
+        total = opened.problem.objective(image).total.sum()
         (total * opened.problem.loss_scale).backward()
         expected.append(total.item())
         return total * opened.problem.loss_scale
@@ -223,14 +223,14 @@ def test_the_rate_of_a_range_test_rises_from_step_to_step(bench: OpenBench, name
 
 def test_a_picture_driven_to_its_ends_is_saturated(bench: OpenBench) -> None:
     opened = bench("optimizer.name=sgd")
-    (calm, wild), pictures = opened.try_rates([1e-3, 1e9], 2)
+    calm, wild = opened.try_rates([1e-3, 1e9], 2)
     assert calm.is_usable
     assert opened.usual_clamped < 0.02
     assert wild.clamped > opened.usual_clamped + CLAMPED_MARGIN
     assert wild.saturated
     assert math.isfinite(wild.loss)
     assert not wild.is_usable
-    assert [list(kept) for kept in pictures] == [[2], [2]]
+    assert [list(trial.pictures) for trial in (calm, wild)] == [[2], [2]]
 
 
 def test_a_photo_of_black_and_white_does_not_count_as_saturated(
@@ -240,16 +240,16 @@ def test_a_photo_of_black_and_white_does_not_count_as_saturated(
         image.convert("L").point(lambda level: 255 * (level > 127)).convert("RGB").save(photo)
     opened = bench("image.size=64", "tune.size=64", "init.mode=content")
     assert opened.usual_clamped == 1
-    (calm,), _ = opened.try_rates([1e-5], 1)
+    (calm,) = opened.try_rates([1e-5], 1)
     assert calm.clamped > 0.3
     assert not calm.saturated
 
 
 def test_a_picture_that_is_no_number_is_left_out(bench: OpenBench) -> None:
-    (calm, lost), pictures = bench("optimizer.name=sgd").try_rates([1e-3, math.nan], 2)
+    calm, lost = bench("optimizer.name=sgd").try_rates([1e-3, math.nan], 2)
     assert calm.is_usable
     assert lost.loss == math.inf
-    assert [list(kept) for kept in pictures] == [[2], []]
+    assert [list(trial.pictures) for trial in (calm, lost)] == [[2], []]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,52 @@
+"""What a run reads: its pictures and its encoder's weights."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from overpaint.building.encoder import used_layers
+from overpaint.encoder.choosing import find_encoder
+from overpaint.encoder.layers import convolutions_up_to, minimum_edge
+from overpaint.encoder.weights import VggWeights
+from overpaint.optimisation.device import require_accelerator
+from overpaint.pictures.inputs import Inputs, SizedInputs, load_inputs, require_edges
+from overpaint.settings.schema import Config
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run reads."""
+
+    inputs: Inputs
+    sized: SizedInputs
+    """The same pictures at the size of the result."""
+    weights: VggWeights
+
+
+def read_sources(config: Config, *, inputs: Inputs | None = None) -> Sources:
+    """Reads and checks what a run needs, before anything is made.
+
+    Args:
+        config: resolved settings.
+        inputs: pictures in memory, in the place of the files that the settings name.
+
+    Raises:
+        ImageError: if a picture cannot be read, or is too small.
+        ConfigError: if the accelerator asked for is not there.
+        WeightsError: if the encoder's weights cannot be had.
+    """
+    layers = used_layers(config)
+    require_accelerator(config.trainer.accelerator)
+    if inputs is None:
+        starts = {"file": config.init.file, "style": config.style.images[0]}
+        inputs = load_inputs(
+            config.content.image, config.style.images, start=starts.get(config.init.mode)
+        )
+    sized = inputs.at(config.image.size, style_scale=config.style.scale)
+    require_edges(inputs, sized, minimum_edge(layers))
+    weights = find_encoder(config.encoder.name, config.encoder.weights, convolutions_up_to(layers))
+    logger.info("%s: %s (sha256 %s)", weights.name, weights.path, weights.sha256[:12])
+    return Sources(inputs, sized, weights)

@@ -1,0 +1,56 @@
+"""Pictures of the run, kept on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from PIL import Image
+
+from overpaint.optimisation.module import StyleTransferModule
+from overpaint.pictures.io import save_picture
+from overpaint.pictures.tensors import to_picture
+
+
+class Snapshots(pl.Callback):
+    """Saves the image after chosen steps as `step_00001.png` and hands it on.
+
+    Args:
+        folder: where to; it must exist.
+        steps: the steps, beside the first and the last.
+        every: also each multiple of this; 0 for none.
+        last: the last step.
+        publish: called with the step and the picture, for example to log it elsewhere.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        steps: Collection[int] = (),
+        every: int = 0,
+        last: int,
+        publish: Callable[[int, Image.Image], None] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._chosen = {1, last, *steps}
+        self._every = every
+        self._publish = publish
+
+    def is_chosen(self, step: int) -> bool:
+        """Whether the image after `step` is kept."""
+        return step in self._chosen or (self._every > 0 and step % self._every == 0)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        """Runs after the step and the clamp, so the picture is the one that the step made."""
+        assert isinstance(pl_module, StyleTransferModule)
+        step = pl_module.completed
+        if self.is_chosen(step):
+            picture = to_picture(pl_module.image)
+            save_picture(picture, self._folder / f"step_{step:05d}.png")
+            if self._publish:
+                self._publish(step, picture)

@@ -1,0 +1,68 @@
+"""How a command ends: a message, and an exit status."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from rich.console import Console
+
+from overpaint.console import set_up_logging
+from overpaint.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
+from overpaint.interrupts import sigterm_as_interrupt
+
+logger = logging.getLogger(__name__)
+
+DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+
+def status_of(act: Callable[[Console], int]) -> int:
+    """Does something and turns what it raises into a message and an exit status.
+
+    Args:
+        act: is given a console on standard error, where log lines go too.
+
+    Returns:
+        What `act` returns, or 1 failed, 2 bad settings or input, 130 interrupted, 143 interrupted
+        by SIGTERM.
+    """
+    with sigterm_as_interrupt() as received:
+        status = _status_by_outcome(act)
+    return TERMINATED if status == INTERRUPTED and received else status
+
+
+def _status_by_outcome(act: Callable[[Console], int]) -> int:
+    console = Console(stderr=True)
+    set_up_logging(console)
+    try:
+        return act(console)
+    except (ConfigError, ImageError, WeightsError) as error:
+        for line in str(error).splitlines():
+            logger.error("error: %s", line)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        logger.error("Interrupted.")
+        return INTERRUPTED
+    except (DivergedError, TrackingError, OSError) as error:
+        logger.error("error: %s", error)
+        return FAILED
+    except Exception:
+        logger.exception("error: this should not have happened")
+        return FAILED
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process with an exit status.
+
+    143 is what a shell shows for a process that SIGTERM ended, so that is how it ends. `wandb
+    agent`, which stops runs by SIGTERM, would take an exit status above 0 for a failure, and it
+    gives up when too many runs fail.
+    """
+    if status == TERMINATED:
+        sys.stdout.flush()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
+    sys.exit(status)

@@ -1,0 +1,4 @@
+"""A run from settings to a finished picture, size by size.
+
+How its parts are made is in `building`.
+"""

@@ -1,0 +1,59 @@
+"""metrics.csv: the logged numbers of a run, with or without Weights & Biases."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger
+
+from overpaint.files import write_text
+
+
+class CsvLogger(Logger):
+    """Logged numbers as a table, one row per logged step, rewritten whole at each save."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+        self._rows: list[dict[str, Any]] = []
+        self._saved = 0
+
+    @property
+    def name(self) -> str:
+        """Lightning asks for one."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """Lightning asks for one."""
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Adds a row; values have the seven digits that float32 holds."""
+        self._rows.append({"step": step, **{key: f"{value:.7g}" for key, value in metrics.items()}})
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Does nothing: the settings are in config.yaml."""
+
+    def save(self) -> None:
+        """Writes the file once the rows have grown by a tenth, so that long runs stay cheap."""
+        if len(self._rows) >= self._saved * 1.1:
+            self._write()
+
+    def finalize(self, status: str) -> None:
+        """Writes what is left."""
+        if len(self._rows) > self._saved:
+            self._write()
+
+    def _write(self) -> None:
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self._rows)
+        write_text(self._path, text.getvalue())
+        self._saved = len(self._rows)

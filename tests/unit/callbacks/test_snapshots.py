@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fits import MakeModule, Trace, fit
+from PIL import Image
+
+from overpaint.callbacks.snapshots import Snapshots
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, [1, 7]),
+        ({"every": 3}, [1, 3, 6, 7]),
+        ({"steps": (2, 5)}, [1, 2, 5, 7]),
+        ({"steps": (3, 99), "every": 6}, [1, 3, 6, 7]),
+    ],
+)
+def test_snapshots_are_kept_of_the_chosen_the_first_and_the_last_step(
+    make_module: MakeModule, tmp_path: Path, settings: dict[str, Any], expected: list[int]
+) -> None:
+    snapshots = Snapshots(tmp_path, last=7, **settings)
+    fit(make_module(steps=7), 7, snapshots)
+    assert [step for step in range(1, 8) if snapshots.is_chosen(step)] == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"step_{step:05d}.png" for step in expected
+    ]
+
+
+def test_a_snapshot_is_the_image_that_its_step_made(
+    make_module: MakeModule, tmp_path: Path
+) -> None:
+    trace = Trace()
+    module = make_module(steps=4)
+    fit(module, 4, Snapshots(tmp_path, every=1, last=4), trace)
+    for step, image in trace.images.items():
+        with Image.open(tmp_path / f"step_{step:05d}.png") as file:
+            levels = np.asarray(file).astype(np.float64)
+        exact = image[0].permute(1, 2, 0).double().numpy() * 255
+        assert abs(levels - exact).max() < 0.5001
+    assert not torch.equal(trace.images[1], trace.images[2])
+    assert torch.equal(trace.images[4], module.image)
+
+
+def test_snapshots_are_handed_on_with_their_step(make_module: MakeModule, tmp_path: Path) -> None:
+    published: list[tuple[int, Image.Image]] = []
+    snapshots = Snapshots(
+        tmp_path, every=2, last=5, publish=lambda step, image: published.append((step, image))
+    )
+    fit(make_module(steps=5), 5, snapshots)
+    assert [step for step, _ in published] == [1, 2, 4, 5]
+    for step, image in published:
+        with Image.open(tmp_path / f"step_{step:05d}.png") as file:
+            assert file.tobytes() == image.tobytes()

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import quickly
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from overpaint.errors import ImageError
+from overpaint.pictures.inputs import Inputs, load_inputs, require_edges
+
+
+def inputs(
+    content: tuple[int, int], *styles: tuple[int, int], start: Image.Image | None = None
+) -> Inputs:
+    """Pictures of these (width, height)."""
+    names = ("photo.png", *(f"painting{i}.png" for i in range(len(styles))))
+    pictures = [Image.new("RGB", size) for size in (content, *styles)]
+    return Inputs(pictures[0], pictures[1:], start, names)
+
+
+def test_pictures_are_read_in_the_sizes_of_their_files(tmp_path: Path) -> None:
+    colours = {"photo": (9, 0, 0), "first": (0, 9, 0), "second": (0, 0, 9), "start": (9, 9, 9)}
+    for width, (name, colour) in enumerate(colours.items(), 2):
+        Image.new("RGB", (width, 3), colour).save(tmp_path / f"{name}.png")
+    paths = {name: str(tmp_path / f"{name}.png") for name in colours}
+    read = load_inputs(paths["photo"], [paths["first"], paths["second"]], start=paths["start"])
+    assert read.start is not None
+    pictures = [read.content, *read.styles, read.start]
+    assert [picture.size for picture in pictures] == [(2, 3), (3, 3), (4, 3), (5, 3)]
+    assert [picture.getpixel((0, 0)) for picture in pictures] == list(colours.values())
+    assert read.names == (paths["photo"], paths["first"], paths["second"])
+    assert load_inputs(paths["photo"], [paths["first"]]).start is None
+
+
+def test_a_start_that_is_missing_is_named(photo: Path, painting: Path) -> None:
+    with pytest.raises(ImageError, match=r"'gone\.png': no such file"):
+        load_inputs(str(photo), [str(painting)], start="gone.png")
+
+
+def test_photo_and_paintings_are_brought_to_one_longer_edge() -> None:
+    sized = inputs((64, 48), (10, 40), (200, 100)).at(32)
+    assert sized.content.size == (32, 24)
+    assert [style.size for style in sized.styles] == [(8, 32), (32, 16)]
+    assert sized.start is None
+
+
+@pytest.mark.parametrize(("scale", "edge"), [(2.0, 64), (0.5, 16), (0.01, 1)])
+def test_a_style_scale_resizes_the_paintings_alone(scale: float, edge: int) -> None:
+    sized = inputs((64, 48), (100, 100)).at(32, style_scale=scale)
+    assert sized.content.size == (32, 24)
+    assert sized.styles[0].size == (edge, edge)
+
+
+@pytest.mark.parametrize("size", [(64, 16), (16, 64), (8, 6)])
+def test_the_start_covers_the_photo_and_is_cropped_around_its_middle(
+    size: tuple[int, int],
+) -> None:
+    levels = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    middle = (slice(size[1] // 2 - 2, size[1] // 2 + 2), slice(size[0] // 2 - 2, size[0] // 2 + 2))
+    levels[middle] = 255
+    sized = inputs((64, 48), (9, 9), start=Image.fromarray(levels)).at(32)
+    assert sized.start is not None
+    assert sized.start.size == (32, 24)
+    shown = np.asarray(sized.start, float)
+    assert shown[11:13, 15:17].min() > 200
+    np.testing.assert_allclose(shown, shown[::-1, ::-1], atol=1)  # nothing shifted
+    assert shown[0, 0].max() == 0
+
+
+def test_the_pictures_as_read_are_left_alone() -> None:
+    read = inputs((64, 48), (10, 40), start=Image.new("RGB", (7, 7)))
+    read.at(16, style_scale=3.0)
+    assert read.start is not None
+    assert [one.size for one in (read.content, *read.styles, read.start)] == [
+        (64, 48),
+        (10, 40),
+        (7, 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "style", "scale", "edge"),
+    [
+        ((64, 64), (64, 64), 1.0, 16),
+        ((64, 32), (64, 64), 1.0, 32),  # the photo's shorter edge
+        ((64, 64), (20, 60), 1.0, 48),  # the painting's
+        ((64, 64), (64, 64), 0.5, 32),  # the painting is half as large
+        ((64, 32), (64, 64), 2.0, 32),  # and here twice; the photo counts
+    ],
+)
+def test_the_smallest_edge_is_that_of_the_narrowest_picture(
+    content: tuple[int, int], style: tuple[int, int], scale: float, edge: int
+) -> None:
+    assert inputs(content, (50, 50), style).smallest_edge(16, style_scale=scale) == edge
+
+
+sides = st.integers(4, 40)
+
+
+@quickly
+@given(sides, sides, sides, sides, st.sampled_from([1, 2, 4, 8, 16]), st.floats(0.2, 3))
+def test_pictures_at_the_smallest_edge_are_large_enough(
+    width: int, height: int, wide: int, high: int, minimum: int, scale: float
+) -> None:
+    read = inputs((width, height), (wide, high))
+    sized = read.at(read.smallest_edge(minimum, style_scale=scale), style_scale=scale)
+    assert min(*sized.content.size, *sized.styles[0].size) >= minimum
+
+
+@pytest.mark.parametrize(
+    ("content", "styles", "name"),
+    [
+        ((64, 20), [(64, 64)], r"photo\.png': 64x20 becomes 32x10"),
+        ((64, 64), [(64, 64), (20, 64)], r"painting1\.png': 20x64 becomes 10x32"),
+    ],
+)
+def test_a_picture_too_narrow_for_the_encoder_is_named(
+    content: tuple[int, int], styles: list[tuple[int, int]], name: str
+) -> None:
+    read = inputs(content, *styles)
+    with pytest.raises(ImageError, match=rf"{name} pixels, .* need 16 "):
+        require_edges(read, read.at(32), 16)
+    require_edges(read, read.at(32), 10)
+
+
+@pytest.mark.parametrize(("width", "told"), [(63, True), (64, False), (65, False)])
+def test_a_photo_that_is_enlarged_is_told(
+    caplog: pytest.LogCaptureFixture, width: int, told: bool
+) -> None:
+    read = inputs((width, 32), (8, 8))  # a painting may be enlarged
+    with caplog.at_level(logging.INFO, "overpaint"):
+        require_edges(read, read.at(64), 16)
+    expected = "photo.png is 63x32 and is enlarged to 64x33; a smaller image.size costs less."
+    assert caplog.messages == ([expected] if told else [])
