@@ -73,6 +73,7 @@ def test_the_floor_ends_at_the_deepest_layer(
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["floor", "loop", "off"])
 def test_a_measuring_process_answers_each_number_of_steps(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, name: str
@@ -87,6 +88,7 @@ def test_a_measuring_process_answers_each_number_of_steps(
     assert peak is None or peak > 2**20
 
 
+@pytest.mark.slow
 def test_scores_fall_for_the_style_and_rise_for_the_content(
     make_config: MakeConfig,
     monkeypatch: pytest.MonkeyPatch,

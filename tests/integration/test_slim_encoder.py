@@ -255,6 +255,7 @@ def make_slim(vgg_file: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     return run
 
 
+@pytest.mark.slow
 def test_the_first_two_steps_give_the_same_bytes_again(make_slim: Make, tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.safetensors" for name in "ab"]
     for path in paths:
@@ -264,6 +265,7 @@ def test_the_first_two_steps_give_the_same_bytes_again(make_slim: Make, tmp_path
     assert "errors_after_distillation" not in made
 
 
+@pytest.mark.slow
 def test_the_whole_making_gives_a_network_that_paints(
     make_slim: Make, tmp_path: Path, make_config: MakeConfig
 ) -> None:

@@ -399,6 +399,7 @@ def test_a_trial_is_a_run(
     assert trial.losses[-1] < 0.95 * trial.losses[0]
 
 
+@pytest.mark.slow
 def test_a_series_shows_rates_over_five_decades(small: Callable[..., Config]) -> None:
     result = compare_rates(small("init.mode=multiply", "optimizer.name=lbfgs"))
     assert "-lr-series-photo-painting" in result.folder.name
@@ -449,6 +450,7 @@ def test_a_series_is_a_run_and_its_trials_are_runs(
     } <= row.keys()
 
 
+@pytest.mark.slow
 def test_an_interrupted_series_keeps_the_first_optimizer(
     small: Callable[..., Config], interrupted_in_round: Callable[[int], None], tmp_path: Path
 ) -> None:
@@ -464,6 +466,7 @@ def test_an_interrupted_series_keeps_the_first_optimizer(
     assert [one["optimizer"] for one in read_json(folder / "lr.json")["series"]] == ["sgd"]
 
 
+@pytest.mark.slow
 def test_no_number_is_null_in_json(
     small: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,7 @@ def distilled(start: Networks, settings: Distillation = QUICK, seed: int = 0) ->
     )
 
 
+@pytest.mark.slow
 def test_distilling_brings_new_pictures_maps_closer(start: Networks) -> None:
     teacher, slim, channels = start
     generator = torch.Generator().manual_seed(3)
@@ -84,6 +85,7 @@ def test_the_first_two_blocks_stay_and_the_arguments_too(start: Networks) -> Non
         assert torch.equal(value, slim[name]) == (name[4] in "12"), name
 
 
+@pytest.mark.slow
 def test_a_seed_gives_one_network(start: Networks) -> None:
     first, again, other = (distilled(start, seed=seed) for seed in (5, 5, 6))
     for name, value in first.items():

@@ -77,6 +77,7 @@ def test_auto_compiles_long_runs_on_cuda_devices_alone(
     assert is_compiling_wanted(setting, torch.device(device), steps) is wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "autocast", [nullcontext, partial(torch.autocast, "cpu", torch.bfloat16)], ids=["f32", "bf16"]
 )

@@ -88,6 +88,7 @@ def test_a_chart_is_a_picture_with_ink(
     assert min(ink(left), ink(right)) > 0.003, "both diagrams are drawn"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tail",
     [(NAN, NAN, NAN), (1e30, INF, NAN), (3e38, 3e38, 3e38), (0.0, 0.0, 0.0)],
@@ -101,6 +102,7 @@ def test_trials_that_diverged_are_drawn_too(tmp_path: Path, tail: tuple[float, .
     assert (shown != without).any()
 
 
+@pytest.mark.slow
 def test_a_range_test_may_end_beyond_the_numbers(tmp_path: Path) -> None:
     rates = spaced(1e-4, 10, 9)
     losses = [3, 3, 2, 1, 1, 2, 1e20, INF, NAN]
@@ -126,11 +128,13 @@ def test_the_chosen_rate_is_marked_in_its_place(tmp_path: Path) -> None:
     assert max(len(low), len(high)) < 4
 
 
+@pytest.mark.slow
 def test_a_start_beyond_the_numbers_is_no_crash(tmp_path: Path) -> None:
     rounds = [[lost(0.1, INF, INF, INF), lost(1.0, INF, INF, NAN)]]
     chart(tmp_path / "lr.png", rounds)
 
 
+@pytest.mark.slow
 def test_every_round_is_drawn_however_many_there_are(tmp_path: Path) -> None:
     rates = spaced(0.01, 1, 3)
     rounds = [[trial(rate, 3.0, 2 - 0.2 * i) for rate in rates] for i in range(6)]
@@ -147,6 +151,7 @@ def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
         save_chart(tmp_path / "nowhere" / "lr.png", ROUNDS, title="")
 
 
+@pytest.mark.slow
 def test_pyplot_and_its_windows_are_left_alone(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
