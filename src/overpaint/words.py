@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import operator
 import os
 import re
 from argparse import ArgumentParser, Namespace
@@ -123,7 +122,9 @@ def _meant_task(word: str) -> Task | None:
 
 
 def _is_setting(word: str) -> bool:
-    try:
-        return not dataclasses.is_dataclass(operator.attrgetter(word)(schema.Config()))
-    except AttributeError:
-        return False
+    found: Any = dataclasses.asdict(schema.Config())
+    for name in word.split("."):
+        if not isinstance(found, dict) or name not in found:
+            return False
+        found = found[name]
+    return not isinstance(found, dict) or word in schema.REPLACED

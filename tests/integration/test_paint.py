@@ -146,3 +146,18 @@ def test_every_public_name_is_there_and_documented() -> None:
     assert set(overpaint.__all__) == set(dir(overpaint))
     with pytest.raises(AttributeError, match="no attribute 'stylise'"):
         overpaint.stylise  # noqa: B018
+
+
+def test_paintings_are_weighed_as_in_a_run(photo: Path, painting: Path) -> None:
+    other = make_picture((40, 60), seed=9)
+    words = (*QUICKLY, "schedule.steps=6")
+
+    def picture(*weights: str) -> np.ndarray:
+        made = paint(photo, [painting, other], *words, *weights, progress=False)
+        return np.asarray(made.image, float)
+
+    alone = np.asarray(paint(photo, painting, *words, progress=False).image, float)
+    np.testing.assert_array_equal(picture("style.image_weights=[1,0]"), alone)
+    assert np.abs(picture("style.image_weights=[1,2]") - alone).mean() > 0.5
+    with pytest.raises(ConfigError, match="3 weights for 2 style images"):
+        picture("style.image_weights=[1,2,3]")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import PRESETS, REPOSITORY, InterruptAfter, make_picture
 from PIL import Image
@@ -272,3 +273,16 @@ def test_result_may_not_be_copied_over_its_own_photo(make_config: MakeConfig, ph
     with pytest.raises(ConfigError, match=r"output\.copy: .* is content\.image itself"):
         make_config(f"output.copy={photo}")
     assert photo.read_bytes() == before
+
+
+def test_metrics_are_on_disk_while_the_run_goes_on(make_config: MakeConfig) -> None:
+    seen: list[list[str]] = []
+
+    class Look(pl.Callback):
+        def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+            (folder,) = Path(config.output.dir).iterdir()
+            seen.append([row["step"] for row in rows(folder)])
+
+    config = make_config("tracking.log_every=1", "schedule.steps=3")
+    stylize(config, callbacks=[Look()])
+    assert seen == [["1"], ["1", "2"], ["1", "2", "3"]]

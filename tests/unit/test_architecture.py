@@ -35,6 +35,14 @@ def test_no_file_is_longer_than_300_lines(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 
 
+@pytest.mark.parametrize("path", FILES, ids=names_of(FILES))
+def test_no_function_is_longer_than_60_lines(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            assert node.end_lineno - node.body[0].lineno < 60, node.name
+
+
 def rooms() -> Iterator[Path]:
     return (path.parent for path in FILES if path.name == "__init__.py" and path.parent != SOURCE)
 

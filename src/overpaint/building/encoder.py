@@ -1,4 +1,4 @@
-"""The encoder of a run: which layers, which arithmetic, on which device."""
+"""The encoder of a run: which layers, and in which arithmetic."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 from overpaint.encoder.layers import (
     CONTENT_LAYERS,
@@ -20,7 +21,7 @@ from overpaint.encoder.layers import (
 from overpaint.encoder.slim import BUILT_IN, load_slim
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.encoder.weights import VggWeights, load_weights
-from overpaint.errors import ConfigError, WeightsError, WeightsUnavailableError
+from overpaint.errors import ConfigError, WeightsError, WeightsUnavailableError, unknown_name
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +50,19 @@ def load_encoder(
         layers, as far as it reaches.
 
     Raises:
-        ConfigError: if the layer is unknown, or deeper than `vgg19_slim` is.
+        ConfigError: if the name, the layer or the pooling is unknown, or the layer is beyond what
+            `vgg19_slim` has.
         WeightsError: if the weights cannot be had, or are damaged or something else.
     """
+    known = get_args(EncoderName)
+    if name not in known:
+        raise ConfigError(unknown_name(name, known, "network"))
     convolutions = convolutions_up_to([deepest])
     if name == "vgg19_slim" and len(convolutions) > len(SLIM_CONVOLUTIONS):
         raise ConfigError(f"'{deepest}' is not in vgg19_slim, which ends with relu5_1; use vgg19.")
     found = find_encoder(name, str(weights), convolutions)
     reached = LAYER_NAMES[: LAYER_NAMES.index(deepest) + 1]
-    layers = [name for name in (*STYLE_LAYERS, *CONTENT_LAYERS) if name in reached]
+    layers = [layer for layer in (*STYLE_LAYERS, *CONTENT_LAYERS) if layer in reached]
     return Vgg19Features(
         [*layers, deepest],
         found.tensors,

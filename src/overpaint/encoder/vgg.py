@@ -11,10 +11,13 @@ from torch.nn.utils import skip_init
 
 from overpaint.encoder.calibration import Calibration
 from overpaint.encoder.layers import Pooling, convolutions_up_to, minimum_edge
+from overpaint.errors import lookup
 
 # ImageNet statistics of the training images of torchvision's VGG-19, per RGB channel.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
+
+_POOLS: Mapping[str, Callable[[Tensor, int], Tensor]] = {"max": F.max_pool2d, "avg": F.avg_pool2d}
 
 # Is given a layer's name and map; returns the map that the next layer reads.
 Visit = Callable[[str, Tensor], Tensor]
@@ -54,7 +57,7 @@ class Vgg19Features(nn.Module):
         calibration: of a slimmer network's layers; kept for the losses.
 
     Raises:
-        ConfigError: if a layer is unknown.
+        ConfigError: if a layer or `pooling` is unknown.
         KeyError: if `weights` lacks a tensor.
     """
 
@@ -77,7 +80,7 @@ class Vgg19Features(nn.Module):
         table = convolutions_up_to(self.layers)
         self._deepest = table[-1].relu
         self._whole = whole
-        self._pool = F.max_pool2d if pooling == "max" else F.avg_pool2d
+        self._pool = lookup(_POOLS, pooling, "pooling")
         self.convolutions = nn.ModuleDict()
         for layer in table:
             state = {kind: weights[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}

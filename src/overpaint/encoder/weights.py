@@ -24,7 +24,7 @@ from overpaint.files import file_sha256
 
 logger = logging.getLogger(__name__)
 
-VARIABLE = "NEURAL_STYLE_VGG19"
+VARIABLE = "NEURAL_STYLE_VGG19"  # the name that this project had; shells out there carry it
 # File name of torchvision's VGG19_Weights.IMAGENET1K_V1; the digits are its SHA-256's first ones.
 HUB_FILE = "vgg19-dcbb9e9d.pth"
 STALL_TIMEOUT_S = 10.0

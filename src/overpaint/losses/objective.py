@@ -110,8 +110,9 @@ class Objective(nn.Module):
 
     Raises:
         ConfigError: if a layer or `normalization` is unknown.
-        ValueError: if there is no painting, no content or no style layer, a picture is too small
-            for the layers, or the encoder does not reach as deep as they do.
+        ValueError: if there is no painting, no content or no style layer, another number of
+            `image_weights` than paintings, a picture too small for the layers, or an encoder that
+            does not reach as deep as they do.
 
     Gatys et al. 2015 (arXiv:1508.06576), eq. 7.
     """

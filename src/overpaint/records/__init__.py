@@ -1,4 +1,4 @@
-"""What a run leaves on disk, written and read.
+"""What a run leaves on disk.
 
 What is logged while it goes on is in `tracking`.
 """

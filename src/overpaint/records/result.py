@@ -24,7 +24,7 @@ class PaintResult:
     image: Image.Image
     """The picture, mode RGB."""
     losses: Mapping[str, float]
-    """Of the picture: `total`, `content`, `style` and `style/<layer>`; at the size reached."""
+    """Of the picture, at the size reached: `total`, `content`, `style`, `style/<layer>`, `tv`."""
     history: Sequence[Mapping[str, float]]
     """The logged numbers, a row for each logged step, under the keys of metrics.csv."""
     steps: int

@@ -20,6 +20,7 @@ from overpaint.pictures.tensors import to_picture
 from overpaint.records.result import PaintResult
 from overpaint.runs.pyramid import optimise
 from overpaint.settings.reading import load_config
+from overpaint.settings.schema import Config
 
 Picture = str | Path | Image.Image | Tensor
 """A file, a Pillow picture, or a tensor as `load_picture` returns it."""
@@ -27,7 +28,7 @@ Picture = str | Path | Image.Image | Tensor
 
 def paint(
     photo: Picture,
-    paintings: Sequence[Picture],
+    paintings: Sequence[Picture] | Picture,
     *settings: str,
     preset: str | Path = "default",
     progress: bool = True,
@@ -39,7 +40,8 @@ def paint(
 
     Args:
         photo: a file, a Pillow picture, or a (1, 3, H, W) tensor, sRGB in [0, 1].
-        paintings: likewise, one or several.
+        paintings: likewise, one or several. A Pillow picture is taken as it is; files are turned
+            upright, converted to sRGB and laid over white where they are transparent.
         settings: `key=value` words, as the command takes them. The result is as large as a photo
             that is a tensor, else `image.size` says how large.
         preset: the name of a shipped preset, or a YAML file of settings.
@@ -57,10 +59,18 @@ def paint(
         DivergedError: if the run left the finite numbers; its `result` has the last good picture.
         ValueError: if there is no painting, or a tensor is not (1, 3, H, W).
     """
+    if isinstance(paintings, Picture):
+        paintings = [paintings]
     if not paintings:
         raise ValueError("at least one painting is needed")
     content, styles = _read(photo), [_read(painting) for painting in paintings]
-    values = {"image.size": max(content.size)} if isinstance(photo, Tensor) else {}
+    samples = Config()  # the settings name files; these are there, and as many as the pictures
+    values: dict[str, object] = {
+        "content.image": samples.content.image,
+        "style.images": [samples.style.images[0]] * len(styles),
+    }
+    if isinstance(photo, Tensor):
+        values["image.size"] = max(content.size)
     config = load_config(preset, settings, values=values)
     starts = {"style": styles[0], "file": config.init.file}
     start = starts.get(config.init.mode)
@@ -74,7 +84,7 @@ def paint(
         result = optimise(
             config,
             read_sources(config, inputs=inputs),
-            tune_command=command("tune-lr"),
+            tune_command=f"{command('tune-lr')} PHOTO PAINTING",
             callbacks=callbacks,
             console=Console() if progress else None,
         )

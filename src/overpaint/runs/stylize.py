@@ -84,6 +84,9 @@ def stylize(
             )
         exit_code = 130 if result.interrupted else 0
         return result
+    except KeyboardInterrupt:  # before there was a picture to keep
+        exit_code = 130
+        raise
     finally:
         try:
             tracker.finish(exit_code)

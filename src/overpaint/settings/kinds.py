@@ -35,7 +35,8 @@ def _no_fraction(value: Any) -> Any:
 
 def _within(allowed: str, holds: Callable[[float], bool]) -> AfterValidator:
     def check(value: Any, info: ValidationInfo) -> Any:
-        if info.context == ANY_RANGE or (math.isfinite(value) and holds(value)):
+        is_number = isinstance(value, int) or math.isfinite(value)  # no float is as long as an int
+        if info.context == ANY_RANGE or (is_number and holds(value)):
             return value
         told = {"value": value, "allowed": allowed}
         raise PydanticCustomError(OUT_OF_RANGE, "{value} is out of range; allowed: {allowed}", told)

@@ -199,7 +199,7 @@ class TrainerConfig:
 
 @dataclass(frozen=True)
 class TuneConfig:
-    """How `scripts/tune_lr.py` looks for a learning rate; runs do not read it."""
+    """How `overpaint tune-lr` looks for a learning rate; runs do not read it."""
 
     lowest: Positive | None = None
     highest: Positive | None = None

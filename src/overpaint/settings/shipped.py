@@ -58,3 +58,14 @@ def find_picture(name: str) -> str:
         if os.path.isfile(sample):
             return str(sample)
     return name
+
+
+def sample_name(path: str) -> str:
+    """The name of a sample picture, which `find_picture` finds in any installation.
+
+    Returns:
+        Any other `path` as it is.
+    """
+    folder = shipped_folder()
+    is_sample = Path(path).is_relative_to(folder / "assets")
+    return Path(path).relative_to(folder).as_posix() if is_sample else path

@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from overpaint.settings.schema import REPLACED, Config
+from overpaint.settings.shipped import sample_name
 
 
 def to_yaml(config: Config) -> str:
@@ -20,7 +21,13 @@ def to_yaml(config: Config) -> str:
 
 def to_preset(config: Config) -> str:
     """The settings that differ from the defaults, as YAML for a file of one's own."""
-    return _yaml(_differing(to_dict(config), to_dict(Config()), ""))
+    content, style = config.content, config.style
+    anywhere = dataclasses.replace(
+        config,
+        content=dataclasses.replace(content, image=sample_name(content.image)),
+        style=dataclasses.replace(style, images=tuple(map(sample_name, style.images))),
+    )
+    return _yaml(_differing(to_dict(anywhere), to_dict(Config()), ""))
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -210,3 +210,15 @@ def test_an_unknown_deepest_layer_is_answered_with_the_closest_name(name: Encode
 def test_the_slim_encoder_is_not_deeper_than_it_is(deepest: str) -> None:
     with pytest.raises(ConfigError, match=f"'{deepest}' is not in vgg19_slim.* ends with relu5_1"):
         load_encoder("vgg19_slim", deepest=deepest)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "vgg19-slim"}, "unknown network 'vgg19-slim'; did you mean 'vgg19_slim'"),
+        ({"name": "vgg19_slim", "pooling": "Max"}, "unknown pooling 'Max'; did you mean 'max'"),
+    ],
+)
+def test_a_network_or_pooling_that_is_not_there_is_said(options: dict[str, str], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load_encoder(**options)  # type: ignore[arg-type]

@@ -211,3 +211,10 @@ def test_a_run_does_not_mind_ranges_of_the_search() -> None:
         "seed: -1 is out of range; allowed: 0 to 2**63 - 1.",
     ]
     assert config.tune.rounds == 0
+
+
+def test_a_whole_number_of_any_length_is_judged_by_its_range() -> None:
+    _, problems = to_config({"seed": 10**400})
+    (problem,) = problems
+    assert problem.startswith("seed: 1000")
+    assert problem.endswith("is out of range; allowed: 0 to 2**63 - 1.")

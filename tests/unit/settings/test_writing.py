@@ -189,3 +189,16 @@ def test_words_and_missing_names_are_no_paths(word: str) -> None:
         config.init,
         config.output,
     )
+
+
+def test_a_preset_names_the_samples_as_every_installation_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load_config(overrides=["seed=3", "content.image=assets/content/cat.jpg"])
+    assert Path(config.content.image).is_absolute()
+    assert yaml.safe_load(to_preset(config)) == {
+        "content": {"image": "assets/content/cat.jpg"},
+        "optimizer": {"lr": 0.03},
+        "seed": 3,
+    }

@@ -9,7 +9,8 @@ import logging
 import netrc
 import os
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,51 +61,44 @@ def open_wandb(
     Raises:
         TrackingError: if `online` was asked for and cannot be had.
     """
-    if mode == "auto":
-        mode, reason = _choose_mode()
-    else:
-        reason = "as asked"
-        if mode == "online" and not _has_key(_base_url()):
-            raise TrackingError(
-                "tracking.mode=online, but no W&B API key is set: run `wandb login`."
-            )
+    mode, reason = _choose_mode() if mode == "auto" else (mode, "as asked")
     if mode == "disabled":
         logger.info("W&B: disabled (%s).", reason)
         return Tracker()
+    if mode == "online" and not _has_key(_base_url()):
+        raise TrackingError("tracking.mode=online, but no W&B API key is set: run `wandb login`.")
     import wandb
 
-    def start(chosen: str) -> wandb.Run:
-        return wandb.init(
-            mode="offline" if chosen == "offline" else "online",
-            dir=str(directory),
-            project=project,
-            name=name,
-            entity=entity,
-            group=group,
-            tags=list(tags),
-            notes=notes,
-            job_type=job_type,
-            config=dict(config),
-            reinit="create_new",  # a study's run is open while its trials' runs come and go
-            settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT_S),
-        )
-
+    start: Callable[..., wandb.Run] = partial(
+        wandb.init,
+        dir=str(directory),
+        project=project,
+        name=name,
+        entity=entity,
+        group=group,
+        tags=list(tags),
+        notes=notes,
+        job_type=job_type,
+        config=dict(config),
+        reinit="create_new",  # a study's run is open while its trials' runs come and go
+        settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT_S),
+    )
+    refusals = (wandb.errors.CommError, wandb.errors.UsageError, wandb.errors.AuthenticationError)
     try:
-        run = start(mode)
-    except (
-        wandb.errors.CommError,
-        wandb.errors.UsageError,
-        wandb.errors.AuthenticationError,
-    ) as error:
+        run = start(mode=mode)
+    except refusals as error:
         if mode == "offline" or reason == "as asked":
             raise TrackingError(f"W&B run could not be opened: {error}") from error
         mode, reason = "offline", f"W&B refused the run: {' '.join(str(error).split())}"
-        run = start(mode)
+        run = start(mode=mode)
+    return WandbTracker(run, mode, _where_to_look(run, mode, reason))
+
+
+def _where_to_look(run: wandb.Run, mode: str, reason: str) -> str:
     if mode == "online":
-        return WandbTracker(run, mode, f"W&B: online, {run.url}")
+        return f"W&B: online, {run.url}"
     folder = Path(run.dir).parent
-    message = f"W&B: offline ({reason}). Upload: wandb sync {folder}  Look: wandb leet {folder}"
-    return WandbTracker(run, mode, message)
+    return f"W&B: offline ({reason}). Upload: wandb sync {folder}  Look: wandb leet {folder}"
 
 
 def _choose_mode() -> tuple[str, str]:
