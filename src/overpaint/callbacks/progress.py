@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.optimisation.module import StyleTransferModule
 
 logger = logging.getLogger(__name__)
@@ -52,9 +53,7 @@ class ShowProgress(pl.Callback):
         assert isinstance(pl_module, StyleTransferModule)
         step, report = pl_module.completed, pl_module.report
         if report:
-            self._losses = "  ".join(
-                f"{name} {report.losses[name]:.4g}" for name in ("total", "content", "style")
-            )
+            self._losses = "  ".join(f"{name} {report.losses[name]:.4g}" for name in MAIN_LOSSES)
         assert self._began is not None
         speed = step / (time.monotonic() - self._began)
         if self._bar:

@@ -24,6 +24,9 @@ from overpaint.losses.fused import at_least_float32, with_gram, with_squared_dis
 from overpaint.losses.gram import gram_matrix, total_variation
 from overpaint.losses.normalizations import NORMALIZATIONS
 
+MAIN_LOSSES = ("total", "content", "style")
+"""Of `LossTerms.named`, those that stand for a picture in one line."""
+
 
 class Encoder(Protocol):
     """What an objective needs of a network: maps by name, handed out while they are computed."""

@@ -11,10 +11,8 @@ from typing import Any
 
 from PIL import Image
 
+from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.optimisation.verdicts import Finding
-
-MAIN_LOSSES = ("total", "content", "style")
-"""Those that stand for a picture in one line."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -20,9 +20,10 @@ from overpaint.console import command
 from overpaint.errors import DivergedError
 from overpaint.files import file_sha256
 from overpaint.interrupts import first_interrupt_only, interrupts_ignored
+from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.pictures.io import save_picture
 from overpaint.records.environment import save_environment, versions
-from overpaint.records.result import MAIN_LOSSES, RunResult
+from overpaint.records.result import RunResult
 from overpaint.records.run_folder import create_run_folder
 from overpaint.records.settings import save_settings
 from overpaint.runs.pyramid import optimise

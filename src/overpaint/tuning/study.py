@@ -82,11 +82,10 @@ class Study:
         finally:
             run.finish(0)
 
-    def save(self, facts: Mapping[str, Any]) -> Path:
-        """Writes `lr.json`: the facts beside what is true of this machine. Returns its path."""
-        path = self.folder / "lr.json"
-        save_environment(path, {**facts, "weights": self.sources.weights.facts()})
-        return path
+    def save(self, facts: Mapping[str, Any]) -> None:
+        """Writes `lr.json`: the facts beside what is true of this machine."""
+        weights = self.sources.weights.facts()
+        save_environment(self.folder / "lr.json", {**facts, "weights": weights})
 
 
 @contextmanager
