@@ -26,6 +26,7 @@ from torch import Tensor
 
 from overpaint.encoder.calibration import Calibration
 from overpaint.encoder.layers import CONVOLUTIONS, SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES
+from overpaint.encoder.packed import BOX
 from overpaint.encoder.slim import SlimInfo, save_slim
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.encoder.weights import VARIABLE, load_weights
@@ -93,6 +94,22 @@ def random_vgg_tensors(seed: int = 0) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def with_a_flipped_bit(path: Path, target: Path, place: float) -> Path:
+    """A copy of a safetensors file, one bit of its values flipped.
+
+    Args:
+        path: the file.
+        target: of the copy.
+        place: share of the values before the bit; negative: bytes from the end.
+    """
+    content = bytearray(path.read_bytes())
+    start = 8 + int.from_bytes(content[:8], "little")  # behind the header
+    where = int(place) if place < 0 else start + int(place * (len(content) - start))
+    content[where] ^= 1
+    target.write_bytes(content)
+    return target
+
+
 Array = NDArray[np.float64]
 
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(1, 4))
@@ -139,7 +156,7 @@ def slim_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """A machine that reaches nobody and has no VGG-19; the list fills with what was tried."""
+    """A machine that reaches nobody and has no VGG-19 of its own; the list says what was tried."""
     tried: list[object] = []
 
     def unreachable(*arguments: object, **options: object) -> None:
@@ -307,11 +324,8 @@ def closed_port() -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def real_weights() -> Path:
-    """The real VGG-19; tests that use it are marked `weights`."""
-    path = os.environ.get(VARIABLE)
-    if not path:
-        pytest.skip(f"{VARIABLE} does not name VGG-19's weights")
-    return Path(path)
+    """VGG-19 itself, as it comes with the package; tests that use it are marked `weights`."""
+    return BOX
 
 
 def _environment() -> dict[str, str]:

@@ -26,7 +26,7 @@ class WeightsError(ValueError):
 
 
 class WeightsUnavailableError(WeightsError):
-    """Encoder weights that are nowhere on this machine and cannot be downloaded."""
+    """Encoder weights that are not on this machine and cannot be downloaded."""
 
 
 class DivergedError(RuntimeError):
@@ -43,6 +43,11 @@ class DivergedError(RuntimeError):
 
 class TrackingError(RuntimeError):
     """Weights & Biases was asked for and cannot be had."""
+
+
+def brief(error: BaseException) -> str:
+    """The first line of what an error says, at most 200 characters; its name if it says nothing."""
+    return str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
 
 
 def unknown_name(name: str, known: Iterable[str], what: str) -> str:

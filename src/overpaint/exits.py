@@ -11,7 +11,14 @@ from typing import NoReturn
 from rich.console import Console
 
 from overpaint.console import set_up_logging
-from overpaint.errors import ConfigError, DivergedError, ImageError, TrackingError, WeightsError
+from overpaint.errors import (
+    ConfigError,
+    DivergedError,
+    ImageError,
+    TrackingError,
+    WeightsError,
+    WeightsUnavailableError,
+)
 from overpaint.interrupts import sigterm_as_interrupt
 
 logger = logging.getLogger(__name__)
@@ -39,6 +46,9 @@ def _status_by_outcome(act: Callable[[Console], int]) -> int:
     set_up_logging(console)
     try:
         return act(console)
+    except (DivergedError, TrackingError, WeightsUnavailableError, OSError) as error:
+        logger.error("error: %s", error)
+        return FAILED
     except (ConfigError, ImageError, WeightsError) as error:
         for line in str(error).splitlines():
             logger.error("error: %s", line)
@@ -46,9 +56,6 @@ def _status_by_outcome(act: Callable[[Console], int]) -> int:
     except KeyboardInterrupt:
         logger.error("Interrupted.")
         return INTERRUPTED
-    except (DivergedError, TrackingError, OSError) as error:
-        logger.error("error: %s", error)
-        return FAILED
     except Exception:
         logger.exception("error: this should not have happened")
         return FAILED

@@ -1,19 +1,18 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import make
-import numpy as np
+import learning_pictures
+import make_slim as make
 import pytest
 import skimage
 import torch
-from conftest import REPOSITORY, SLIM_WIDTHS, wandb_records
+from conftest import REPOSITORY, SLIM_WIDTHS
 from PIL import Image
 
 from overpaint.building.encoder import build_encoder, used_layers
@@ -22,8 +21,7 @@ from overpaint.encoder.choosing import find_encoder
 from overpaint.encoder.layers import SLIM_CONVOLUTIONS, convolutions_up_to
 from overpaint.encoder.slim import BUILT_IN, read_slim
 from overpaint.encoder.vgg import Vgg19Features
-from overpaint.encoder.weights import VARIABLE, load_weights
-from overpaint.errors import WeightsError
+from overpaint.encoder.weights import load_weights
 from overpaint.losses.scoring import SCORE_LAYERS, Judge
 from overpaint.pictures.io import read_picture
 from overpaint.pictures.tensors import to_tensor
@@ -34,125 +32,15 @@ from overpaint.settings.schema import Config
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 MakeConfig = Callable[..., Config]
-STYLIZE = REPOSITORY / "scripts" / "stylize.py"
-
-# Runs a script on a machine that reaches nobody but itself (W&B's own service is local).
-UNPLUGGED = """
-import runpy, socket, sys
-real = socket.socket.connect
-def connect(self, address):
-    if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
-        raise OSError(101, "Network is unreachable")
-    return real(self, address)
-def getaddrinfo(host, *arguments, **options):
-    if host in ("127.0.0.1", "::1", "localhost"):
-        return find(host, *arguments, **options)
-    raise socket.gaierror(-3, "Temporary failure in name resolution")
-find = socket.getaddrinfo
-socket.socket.connect = socket.socket.connect_ex = connect
-socket.getaddrinfo = getaddrinfo
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def unplugged(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The main command without a network, without weights, and with an empty hub cache."""
-    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    kept.pop(VARIABLE, None)
-    home = folder / "home"
-    home.mkdir(exist_ok=True)
-    places = {"HOME": str(home), "TORCH_HOME": str(home / "torch"), "NETRC": str(home / "none")}
-    return subprocess.run(
-        [
-            *(sys.executable, "-c", UNPLUGGED, str(STYLIZE), "--config", "configs/default.yaml"),
-            *("image.size=64", "schedule.steps=6", f"output.dir={folder / 'runs'}", *words),
-        ],
-        cwd=REPOSITORY,
-        env={**kept, **places, "WANDB_ERROR_REPORTING": "false", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-@pytest.mark.slow
-def test_the_main_command_paints_without_a_network_and_says_with_what(tmp_path: Path) -> None:
-    done = unplugged(tmp_path)
-    assert done.returncode == 0, done.stderr
-    warnings = [line for line in done.stderr.splitlines() if "WARNING" in line]
-    assert len(warnings) == 1
-    assert "painting with the built-in vgg19_slim instead of VGG-19" in warnings[0]
-
-    (folder,) = (tmp_path / "runs").iterdir()
-    environment = json.loads((folder / "environment.json").read_text())
-    assert environment["weights"]["name"] == "vgg19_slim"
-    assert environment["weights"]["path"] == str(BUILT_IN)
-    reason = environment["weights"]["fallback"]
-    assert reason in warnings[0]
-    assert load_config(folder / "config.yaml").encoder.name == "vgg19_slim"
-    with Image.open(folder / "result.png") as image:
-        text, picture = image.info, np.asarray(image.convert("RGB"), float)
-    assert text["overpaint weights"].startswith("vgg19_slim, sha256 ")
-    assert text["overpaint fallback"] == reason
-
-    parsed = wandb_records(folder)
-    (config,) = (one["run"]["config"]["update"] for one in parsed if one["type"] == "run")
-    assert config["encoder"]["name"] == "vgg19_slim"
-    assert config["encoder_fallback"] == reason
-
-    # Six steps of three hundredths, and towards the painting: it is far bluer than the photo.
-    photo = np.asarray(
-        read_picture("assets/content/rocket.jpg").resize(picture.shape[1::-1]), float
-    )
-    assert 5 < abs(picture - photo).mean() < 60
-    assert environment["losses"]["style"] < 0.5
-
-
-@pytest.mark.slow
-def test_the_main_command_refuses_imagenet_without_a_network_in_one_line(tmp_path: Path) -> None:
-    done = unplugged(tmp_path, "encoder.weights=imagenet")
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: VGG-19's weights could not be had.")
-    assert not (tmp_path / "runs").exists()
-
-
-def test_imagenet_without_a_network_leaves_nothing_behind(
-    make_config: MakeConfig, no_network: list[object], tmp_path: Path
-) -> None:
-    with pytest.raises(WeightsError, match="could not be had"):
-        stylize(make_config("encoder.weights=imagenet"))
-    assert not (tmp_path / "runs").exists()
 
 
 def test_the_slim_network_is_asked_for_by_name(make_config: MakeConfig) -> None:
     result = stylize(make_config("encoder.name=vgg19_slim", "encoder.weights=auto"))
     environment = json.loads((result.folder / "environment.json").read_text())
     assert environment["weights"]["name"] == "vgg19_slim"
-    assert environment["weights"]["fallback"] is None
+    assert environment["weights"]["path"] == str(BUILT_IN)
     with Image.open(result.folder / "result.png") as image:
-        assert "overpaint fallback" not in image.info
-
-
-def test_a_fallback_is_told_everywhere_and_its_settings_make_the_same_picture(
-    make_config: MakeConfig, no_network: list[object], caplog: pytest.LogCaptureFixture
-) -> None:
-    first = stylize(make_config("encoder.weights=auto"))
-    (warning,) = (r.getMessage() for r in caplog.records if r.levelname == "WARNING")
-    weights = json.loads((first.folder / "environment.json").read_text())["weights"]
-    assert (weights["name"], weights["path"]) == ("vgg19_slim", str(BUILT_IN))
-    assert weights["fallback"] in warning
-    with Image.open(first.folder / "result.png") as image:
         assert image.info["overpaint weights"].startswith("vgg19_slim, sha256 ")
-        assert image.info["overpaint fallback"] == weights["fallback"]
-
-    assert no_network  # the first one tried; the second needs nobody
-    no_network.clear()
-    again = stylize(load_config(first.folder / "config.yaml"))
-    np.testing.assert_array_equal(np.asarray(first.image), np.asarray(again.image))
-    assert no_network == []
 
 
 def test_the_preview_is_painted_with_the_slim_network() -> None:
@@ -240,7 +128,7 @@ Make = Callable[..., dict[str, Any]]
 @pytest.fixture
 def make_slim(vgg_file: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """The script, with small pictures; returns what its file says of how it was made."""
-    monkeypatch.setattr(make, "LONGEST", 64)
+    monkeypatch.setattr(learning_pictures, "LONGEST", 64)
     for name, value in (("KMP_DUPLICATE_LIB_OK", "True"), ("KMP_INIT_AT_FORK", "FALSE")):
         monkeypatch.setenv(name, value)  # scikit-learn sets them, and here they are taken back
 
@@ -314,7 +202,7 @@ def test_making_from_something_else_is_refused_in_one_line(
 
 @pytest.mark.slow
 def test_making_runs_as_a_script() -> None:
-    script = REPOSITORY / "scripts/development/slim_encoder/make.py"
+    script = REPOSITORY / "scripts/development/encoders/make_slim.py"
     done = subprocess.run(
         [sys.executable, str(script), "--weights", "missing.pth", *SMALL],
         capture_output=True,

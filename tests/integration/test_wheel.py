@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,10 +15,13 @@ import yaml
 from conftest import PRESETS, REPOSITORY, make_picture
 from PIL import Image
 
+from overpaint.encoder.packed import BOX
+from overpaint.encoder.weights import VARIABLE
+from overpaint.files import file_sha256
+
 pytestmark = pytest.mark.slow
 
-TINY = ["image.size=32", "schedule.steps=2", "encoder.name=vgg19_slim", "encoder.weights=auto"]
-TINY += ["tracking.mode=disabled", "trainer.accelerator=cpu"]
+TINY = ["image.size=32", "schedule.steps=2", "tracking.mode=disabled", "trainer.accelerator=cpu"]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def python(
     installed: Path, cwd: Path, *words: str, script: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Python in an empty folder, with the installed package before the checkout's."""
-    environment = {key: value for key, value in os.environ.items() if key != "NEURAL_STYLE_VGG19"}
+    environment = {key: value for key, value in os.environ.items() if key != VARIABLE}
     return subprocess.run(
         [sys.executable, *words] if script is None else [sys.executable, str(script), *words],
         cwd=cwd,
@@ -64,7 +68,7 @@ def python(
     )
 
 
-def test_the_wheel_holds_presets_samples_and_the_slim_network_but_no_tests(wheel: Path) -> None:
+def test_the_wheel_holds_presets_samples_and_the_networks_but_no_tests(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert {name.partition("/")[0] for name in names} == {"overpaint"}
@@ -72,6 +76,7 @@ def test_the_wheel_holds_presets_samples_and_the_slim_network_but_no_tests(wheel
     samples = yaml.safe_load((REPOSITORY / "configs" / "default.yaml").read_text())
     wanted |= {f"overpaint/{name}" for name in samples["style"]["images"]}
     wanted |= {f"overpaint/{samples['content']['image']}", "overpaint/py.typed"}
+    wanted |= {"overpaint/encoder/data/vgg19.safetensors"}
     wanted |= {"overpaint/encoder/data/vgg19_slim.safetensors"}
     assert wanted <= names
     assert not [name for name in names if "test" in name or "scripts" in name]
@@ -93,7 +98,9 @@ def test_two_pictures_become_a_third_in_any_folder(installed: Path, tmp_path: Pa
         assert picture.size == (32, 24)
 
 
-def test_without_pictures_the_samples_are_painted(installed: Path, tmp_path: Path) -> None:
+def test_without_pictures_the_samples_are_painted_with_the_whole_network_in_the_wheel(
+    installed: Path, tmp_path: Path
+) -> None:
     script = installed / "bin" / "overpaint"  # what pip makes of the entry point
     done = python(installed, tmp_path, *TINY, script=script)
     assert done.returncode == 0, done.stderr
@@ -101,6 +108,10 @@ def test_without_pictures_the_samples_are_painted(installed: Path, tmp_path: Pat
     assert (folder / "result.png").is_file()
     written = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     assert Path(written["content"]["image"]).is_relative_to(installed / "overpaint" / "assets")
+    weights = json.loads((folder / "environment.json").read_text(encoding="utf-8"))["weights"]
+    assert weights["name"] == "vgg19"
+    assert Path(weights["path"]) == installed / "overpaint/encoder/data/vgg19.safetensors"
+    assert weights["sha256"] == file_sha256(BOX)
 
 
 def test_a_preset_is_found_by_its_name(installed: Path, tmp_path: Path) -> None:

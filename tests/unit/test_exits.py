@@ -35,7 +35,7 @@ def raises(error: BaseException) -> int:
         (ConfigError("trainer.accelerator: none here"), 2),
         (ImageError("'a.png': none here"), 2),
         (WeightsError("'a.pth': none here"), 2),
-        (WeightsUnavailableError("none here"), 2),
+        (WeightsUnavailableError("no connection: none here"), 1),
         (DivergedError("the loss is nan: none here"), 1),
         (TrackingError("no connection: none here"), 1),
         (OSError(28, "none here"), 1),

@@ -40,7 +40,6 @@ def open_tracking(
     facts = {
         **to_dict(config),
         "weights_sha256": weights.sha256,
-        "encoder_fallback": weights.fallback,
         "versions": versions(),
     }
     return open_wandb(

@@ -1,9 +1,7 @@
-"""Which network a run reads pictures with, and what stands in where it cannot be had."""
+"""Which network a run reads pictures with."""
 
 from __future__ import annotations
 
-import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
@@ -21,9 +19,7 @@ from overpaint.encoder.layers import (
 from overpaint.encoder.slim import BUILT_IN, load_slim
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.encoder.weights import VggWeights, load_weights
-from overpaint.errors import ConfigError, WeightsError, WeightsUnavailableError, unknown_name
-
-logger = logging.getLogger(__name__)
+from overpaint.errors import ConfigError, unknown_name
 
 
 def load_encoder(
@@ -39,8 +35,8 @@ def load_encoder(
 
     Args:
         name: `vgg19` or `vgg19_slim`.
-        weights: `auto` finds those of the network, and for `vgg19` takes the slim one's where there
-            are none; `imagenet` for torchvision's; or a file.
+        weights: `auto` for those in this package (for `vgg19` the file that NEURAL_STYLE_VGG19
+            names comes first); `imagenet` for torchvision's; or a file.
         deepest: the last layer to load; those before it are there too.
         pooling: `max` or `avg`.
 
@@ -73,7 +69,7 @@ def load_encoder(
 
 
 def find_encoder(name: EncoderName, source: str, convolutions: Sequence[Convolution]) -> VggWeights:
-    """The weights of the encoder asked for, or of the slim one where `auto` finds no other.
+    """The weights of the encoder asked for.
 
     Args:
         name: `vgg19` or `vgg19_slim`.
@@ -81,30 +77,9 @@ def find_encoder(name: EncoderName, source: str, convolutions: Sequence[Convolut
             file.
         convolutions: those to read, from the first one on.
 
-    Returns:
-        The weights; `fallback` says why if they are not those of `name`.
-
     Raises:
         WeightsError: if they cannot be had, or are damaged or something else.
     """
     if name == "vgg19_slim":
         return load_slim(BUILT_IN if source == "auto" else Path(source), convolutions)
-    try:
-        return load_weights(source, convolutions)
-    except WeightsUnavailableError as error:
-        if source != "auto":
-            raise
-        if len(convolutions) > len(SLIM_CONVOLUTIONS):
-            raise WeightsUnavailableError(
-                f"{error} The built-in slim network cannot stand in: it ends with relu5_1."
-            ) from error
-        try:
-            slim = load_slim(BUILT_IN, convolutions)
-        except WeightsError as damage:
-            raise WeightsError(f"{error} Nor can the built-in one be read: {damage}") from damage
-        logger.warning(
-            "WARNING: painting with the built-in vgg19_slim instead of VGG-19, so the picture will "
-            "be a little different. %s Refuse with encoder.weights=imagenet.",
-            error,
-        )
-        return dataclasses.replace(slim, fallback=str(error))
+    return load_weights(source, convolutions)

@@ -14,6 +14,8 @@ from overpaint.errors import lookup
 
 EncoderName = Literal["vgg19", "vgg19_slim"]
 Pooling = Literal["max", "avg"]
+# What `encoder.weights` takes besides files.
+NAMED_WEIGHTS = ("auto", "imagenet")
 
 # Channels and number of convolutions of the five blocks; 2x2 pooling lies between two blocks.
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))

@@ -7,8 +7,6 @@ The file has the convolutions up to `conv5_1` under their names, in float16, and
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from overpaint.encoder.calibration import Calibration
+from overpaint.encoder.described import read_described, save_described
 from overpaint.encoder.layers import SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES, Convolution
 from overpaint.encoder.weights import KINDS, VggWeights
-from overpaint.errors import WeightsError
-from overpaint.files import file_sha256, replacing
+from overpaint.files import file_sha256
 
 BUILT_IN = Path(__file__).with_name("data") / "vgg19_slim.safetensors"
 ENTRY = "neural_style"  # the name that this project had when the format was made
@@ -66,11 +62,7 @@ def save_slim(tensors: Mapping[str, Tensor], info: SlimInfo, path: Path) -> None
         key: tensors[key].detach().to("cpu", torch.float16).contiguous() for key in _tensor_names()
     }
     said = {**dataclasses.asdict(info), "format": FORMAT, "widths": info.widths}
-    said["sha256"] = _digest(halves, said)
-    # One entry, because the format keeps no order among several.
-    data = save(halves, {ENTRY: json.dumps(said, sort_keys=True)})
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    save_described(halves, said, path, entry=ENTRY)
 
 
 def load_slim(path: Path, convolutions: Sequence[Convolution]) -> VggWeights:
@@ -102,46 +94,23 @@ def read_slim(path: Path) -> tuple[dict[str, Tensor], SlimInfo]:
     Raises:
         WeightsError: if the file is missing, damaged or something else.
     """
-    if not path.is_file():
-        raise WeightsError(f"encoder.weights: no such file: '{path}'.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            said = (file.metadata() or {}).get(ENTRY)
-            stored = {name: file.get_tensor(name) for name in _tensor_names() if said}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise WeightsError(f"'{path}' is damaged or no slim VGG-19 ({error}).") from error
-    if said is None:
-        raise WeightsError(
-            f"'{path}' is no slim VGG-19 (its metadata has no '{ENTRY}' entry); "
-            "a full one is read with encoder.name=vgg19."
-        )
-    try:
-        values = json.loads(said)
-        info = _parse(values)
-        _check(stored, info)
-        if _digest(stored, values) != values["sha256"]:
-            raise ValueError("its values are not those that were written (SHA-256)")
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise WeightsError(f"'{path}' is a damaged or foreign slim VGG-19: {error}.") from error
-    return stored, info
+    stored, said = read_described(
+        path,
+        _tensor_names(),
+        entry=ENTRY,
+        form=FORMAT,
+        what="slim VGG-19",
+        hint="a full one is read with encoder.name=vgg19.",
+        check=lambda tensors, said: _check(tensors, _parse(said)),
+    )
+    return stored, _parse(said)
 
 
 def _tensor_names(convolutions: Sequence[Convolution] = SLIM_CONVOLUTIONS) -> list[str]:
     return [f"{layer.conv}.{kind}" for layer in convolutions for kind in KINDS]
 
 
-def _digest(tensors: Mapping[str, Tensor], said: Mapping[str, Any]) -> str:
-    """The SHA-256 of a file's tensors and of all that it says but this."""
-    rest = {key: value for key, value in said.items() if key != "sha256"}
-    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode())
-    for name in _tensor_names():
-        digest.update(tensors[name].contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _parse(values: Mapping[str, Any]) -> SlimInfo:
-    if values["format"] != FORMAT:
-        raise ValueError(f"its format is {values['format']!r}, this version reads {FORMAT!r}")
     calibration = {name: Calibration(**values["calibration"][name]) for name in SLIM_LAYER_NAMES}
     for name, one in calibration.items():
         for value in dataclasses.astuple(one):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
 import os
 import pickle
-import socket
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,18 +13,17 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from overpaint.connection import answers
+from overpaint.encoder import packed
 from overpaint.encoder.calibration import Calibration
-from overpaint.encoder.layers import Convolution, EncoderName
-from overpaint.errors import WeightsError, WeightsUnavailableError
+from overpaint.encoder.conventions import to_torchvision
+from overpaint.encoder.imagenet import imagenet_file
+from overpaint.encoder.layers import NAMED_WEIGHTS, Convolution, EncoderName
+from overpaint.errors import WeightsError, brief
 from overpaint.files import file_sha256
 
 logger = logging.getLogger(__name__)
 
 VARIABLE = "NEURAL_STYLE_VGG19"  # the name that this project had; shells out there carry it
-# File name of torchvision's VGG19_Weights.IMAGENET1K_V1; the digits are its SHA-256's first ones.
-HUB_FILE = "vgg19-dcbb9e9d.pth"
-STALL_TIMEOUT_S = 10.0
 KINDS = ("weight", "bias")
 
 
@@ -43,88 +39,62 @@ class VggWeights:
     name: EncoderName = "vgg19"
     calibration: Mapping[str, Calibration] = field(default_factory=dict)
     """Of a slim network, by layer."""
-    fallback: str | None = None
-    """Why this network stands in for the one that was asked for."""
 
-    def facts(self) -> dict[str, str | None]:
+    def facts(self) -> dict[str, str]:
         """Which they are, as JSON takes it."""
-        return {
-            "name": self.name,
-            "path": str(self.path),
-            "sha256": self.sha256,
-            "fallback": self.fallback,
-        }
+        return {"name": self.name, "path": str(self.path), "sha256": self.sha256}
 
 
 def load_weights(source: str, convolutions: Sequence[Convolution]) -> VggWeights:
     """Finds and reads the weights of some convolutions of VGG-19.
 
     Args:
-        source: `auto` tries the file named by NEURAL_STYLE_VGG19, PyTorch's hub cache, then a
-            download by torchvision's address; `imagenet` skips the variable; else a file.
+        source: `auto` is the file named by NEURAL_STYLE_VGG19, else the copy in this package, which
+            is Simonyan & Zisserman's; `imagenet` is torchvision's, from PyTorch's hub cache or
+            downloaded; else a file, packed or in torchvision's layout.
         convolutions: those to read, from the first one on.
 
     Raises:
-        WeightsUnavailableError: if nothing was named, nothing is cached and no download succeeds.
-        WeightsError: if what was named or cached is not there, damaged or no VGG-19.
+        WeightsUnavailableError: if torchvision's are not in the cache and cannot be downloaded.
+        WeightsError: if what was named is not there, damaged or no VGG-19.
     """
     path = _locate(source)
-    raw = _read(
-        path, [f"features.{layer.index}.{kind}" for layer in convolutions for kind in KINDS]
-    )
-    return VggWeights(_checked(raw, convolutions, path), path, file_sha256(path))
+    if packed.is_packed(path):
+        tensors = packed.unpacked(packed.read_packed(path)[0], convolutions)
+    else:
+        raw = _read(
+            path, [f"features.{layer.index}.{kind}" for layer in convolutions for kind in KINDS]
+        )
+        tensors = _converted(_checked(raw, convolutions, path), path)
+    return VggWeights(tensors, path, file_sha256(path))
 
 
 def _locate(source: str) -> Path:
-    if source not in ("auto", "imagenet"):
+    if source not in NAMED_WEIGHTS:
         if not Path(source).is_file():
             raise WeightsError(f"encoder.weights: no such file: '{source}'.")
         return Path(source)
+    if source == "imagenet":
+        return imagenet_file()
     named = os.environ.get(VARIABLE)
-    if source == "auto" and named:
-        if not Path(named).is_file():
-            raise WeightsError(f"{VARIABLE} names '{named}', which is no file; mend or unset it.")
-        return Path(named)
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / HUB_FILE
-    if not cached.is_file():
-        _download(cached)
-    elif not file_sha256(cached).startswith(_expected_hash()):
-        raise WeightsError(f"'{cached}' is damaged: its SHA-256 does not match; delete the file.")
-    return cached
+    if not named:
+        return packed.BOX
+    if not Path(named).is_file():
+        raise WeightsError(f"{VARIABLE} names '{named}', which is no file; mend or unset it.")
+    return Path(named)
 
 
-def _expected_hash() -> str:
-    return HUB_FILE.partition("-")[2].partition(".")[0]
-
-
-def _download(path: Path) -> None:
-    from torchvision.models import VGG19_Weights  # takes seconds to import, and is needed only here
-
-    url = VGG19_Weights.IMAGENET1K_V1.url
-    try:
-        if not answers(url):
-            raise OSError("the host does not answer")
-        logger.info("Downloading VGG-19 (548 MB) from %s to %s", url, path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with _time_limit(STALL_TIMEOUT_S):
-            # Writes to a temporary name, checks the hash, then renames.
-            torch.hub.download_url_to_file(url, str(path), hash_prefix=_expected_hash())
-    except (http.client.HTTPException, OSError, RuntimeError) as error:
-        raise WeightsUnavailableError(
-            f"VGG-19's weights could not be had. Tried: {VARIABLE} (not set or skipped), the cache "
-            f"'{path}' (not there), {url} ({_brief(error)}). Where that host cannot be reached, "
-            "copy the file from a machine that can and name it with encoder.weights=PATH."
-        ) from error
-
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def _converted(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The same network for RGB in [0, 1], if it is the papers' one for another input."""
+    kernels, _ = packed.read_packed(packed.BOX)
+    first = to_torchvision(
+        tensors["conv1_1.weight"], tensors["conv1_1.bias"], kernels["conv1_1"].weight()
+    )
+    if first is None:
+        return tensors
+    weight, bias, convention = first
+    logger.info("'%s' is made for %s; its first convolution is converted.", path, convention)
+    return {**tensors, "conv1_1.weight": weight, "conv1_1.bias": bias}
 
 
 def _read(path: Path, keys: Sequence[str]) -> dict[str, Tensor]:
@@ -142,7 +112,7 @@ def _read(path: Path, keys: Sequence[str]) -> dict[str, Tensor]:
             f"'{path}' cannot be read as weights (no PyTorch file, or more than tensors in it)."
         ) from error
     except Exception as error:  # on damaged files the readers raise nearly anything
-        raise WeightsError(f"'{path}' cannot be read as weights ({_brief(error)}).") from error
+        raise WeightsError(f"'{path}' cannot be read as weights ({brief(error)}).") from error
     if not isinstance(state, Mapping):
         raise WeightsError(f"'{path}' holds a {type(state).__name__}, not a state dict.")
     return {key: state[_stored(key, set(state), path)] for key in keys}
@@ -153,7 +123,7 @@ def _stored(key: str, names: set[str], path: Path) -> str:
     found = next((name for name in (key, bare) if name in names), None)
     if found is None:
         hint = (
-            " A slim one is read with encoder.name=vgg19_slim." if "conv1_1.bias" in names else ""
+            " A slim one is read with encoder.name=vgg19_slim." if "conv1_1.weight" in names else ""
         )
         raise WeightsError(
             f"'{path}' is no VGG-19: it has no '{key}' (it has {_sample(names)}).{hint}"
@@ -182,7 +152,3 @@ def _checked(
                 raise WeightsError(f"'{path}': '{key}' holds values that are not finite.")
             tensors[f"{layer.conv}.{kind}"] = value
     return tensors
-
-
-def _brief(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0][:200] or type(error).__name__

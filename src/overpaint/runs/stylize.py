@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import math
@@ -63,9 +62,6 @@ def stylize(
     config = resolved(config)
     sources = read_sources(config)
     hashes = {name: file_sha256(name) for name in _files(config)}
-    # What is recorded is what was used.
-    encoder = dataclasses.replace(config.encoder, name=sources.weights.name)
-    config = dataclasses.replace(config, encoder=encoder)
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
     save_settings(to_yaml(with_absolute_paths(config)), folder / "config.yaml")
     tracker = open_tracking(config, folder, sources.weights)
@@ -149,8 +145,6 @@ def _save(
         "overpaint versions": json.dumps(versions()),
         "overpaint weights": f"{weights.name}, sha256 {weights.sha256}",
     }
-    if weights.fallback:
-        text["overpaint fallback"] = weights.fallback
     save_picture(result.image, picture, text)
     facts = {
         **result.facts(),

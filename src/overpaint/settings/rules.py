@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from overpaint.encoder.layers import LAYER_NAMES, SLIM_LAYER_NAMES, minimum_edge
+from overpaint.encoder.layers import LAYER_NAMES, NAMED_WEIGHTS, SLIM_LAYER_NAMES, minimum_edge
 from overpaint.errors import ConfigError, unknown_name
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.settings.schema import Config, Task
@@ -64,7 +64,7 @@ def _file_problems(config: Config) -> Iterator[str]:
         elif not os.path.isfile(name):
             yield f"{key}: '{name}' is a folder; name one picture in it."
     weights = config.encoder.weights
-    if weights not in ("auto", "imagenet"):
+    if weights not in NAMED_WEIGHTS:
         if Path(weights).suffix.lower() not in WEIGHT_SUFFIXES:
             yield (
                 f"encoder.weights: '{weights}' is neither auto, imagenet nor a file ending in "

@@ -10,6 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from overpaint.encoder.layers import NAMED_WEIGHTS
 from overpaint.settings.schema import REPLACED, Config
 from overpaint.settings.shipped import sample_name
 
@@ -49,7 +50,7 @@ def with_absolute_paths(config: Config) -> Config:
 
     content, style, init = config.content, config.style, config.init
     encoder, output = config.encoder, config.output
-    if encoder.weights not in ("auto", "imagenet"):
+    if encoder.weights not in NAMED_WEIGHTS:
         encoder = dataclasses.replace(encoder, weights=absolute(encoder.weights))
     return dataclasses.replace(
         config,

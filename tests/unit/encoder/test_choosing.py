@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import logging
-import socket
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -10,10 +8,10 @@ from typing import Literal
 import pytest
 import torch
 
-from overpaint import connection as network
 from overpaint.encoder import choosing as encoders
 from overpaint.encoder.choosing import find_encoder, load_encoder
 from overpaint.encoder.layers import CONVOLUTIONS, LAYER_NAMES, EncoderName, convolutions_up_to
+from overpaint.encoder.packed import BOX
 from overpaint.encoder.slim import BUILT_IN, read_slim
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.encoder.weights import VARIABLE, load_weights
@@ -24,14 +22,14 @@ RELU2_1 = convolutions_up_to(["relu2_1"])
 
 def test_vgg19_is_taken_from_the_file_named(vgg_file: Path) -> None:
     found = find_encoder("vgg19", str(vgg_file), RELU2_1)
-    assert (found.name, found.path, found.fallback) == ("vgg19", vgg_file, None)
+    assert (found.name, found.path) == ("vgg19", vgg_file)
     assert found.calibration == {}
     assert found.tensors["conv2_1.weight"].shape == (128, 64, 3, 3)
 
 
 def test_vgg19_slim_is_the_built_in_file_or_the_one_named(slim_file: Path) -> None:
     built_in = find_encoder("vgg19_slim", "auto", RELU2_1)
-    assert (built_in.name, built_in.path, built_in.fallback) == ("vgg19_slim", BUILT_IN, None)
+    assert (built_in.name, built_in.path) == ("vgg19_slim", BUILT_IN)
     assert find_encoder("vgg19_slim", str(slim_file), RELU2_1).path == slim_file
 
 
@@ -43,30 +41,25 @@ def test_vgg19_slim_never_looks_for_the_full_one(
     assert no_network == []
 
 
-def test_without_vgg19_and_a_network_auto_falls_back_and_says_so_in_one_line(
+def test_auto_is_the_whole_vgg19_in_the_package_and_asks_nobody(
     no_network: list[object], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, "overpaint"):
-        found = find_encoder("vgg19", "auto", RELU2_1)
-    assert (found.name, found.path) == ("vgg19_slim", BUILT_IN)
-    assert found.fallback
-    assert "does not answer" in found.fallback
-    assert no_network  # it did try
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    message = record.getMessage()
-    assert "\n" not in message
-    for part in ("WARNING", "vgg19_slim instead of VGG-19", found.fallback, "weights=imagenet"):
-        assert part in message
+        found = find_encoder("vgg19", "auto", CONVOLUTIONS)
+    assert (found.name, found.path, found.calibration) == ("vgg19", BOX, {})
+    assert found.tensors["conv5_4.weight"].shape == (512, 512, 3, 3)
+    assert caplog.records == []
+    assert no_network == []
 
 
-def test_imagenet_never_falls_back(no_network: list[object]) -> None:
+def test_imagenet_is_not_replaced_by_anything(no_network: list[object]) -> None:
     with pytest.raises(WeightsUnavailableError, match="could not be had"):
         find_encoder("vgg19", "imagenet", RELU2_1)
+    assert no_network  # it did try
 
 
-def test_a_file_that_is_named_and_wrong_is_no_reason_to_fall_back(
-    no_network: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_is_named_and_wrong_is_not_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"hello")
@@ -78,50 +71,6 @@ def test_a_file_that_is_named_and_wrong_is_no_reason_to_fall_back(
     monkeypatch.setenv(VARIABLE, str(tmp_path / "gone.pth"))
     with pytest.raises(WeightsError, match="names"):
         find_encoder("vgg19", "auto", RELU2_1)
-
-
-def test_layers_that_the_slim_network_lacks_are_no_reason_to_fall_back(
-    no_network: list[object],
-) -> None:
-    with pytest.raises(WeightsUnavailableError, match=r"could not be had.*ends with relu5_1"):
-        find_encoder("vgg19", "auto", CONVOLUTIONS)
-
-
-def test_a_damaged_built_in_file_is_told_beside_the_reason_it_was_needed(
-    no_network: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    damaged = tmp_path / "damaged.safetensors"
-    damaged.write_bytes(b"hello")
-    monkeypatch.setattr(encoders, "BUILT_IN", damaged)
-    with pytest.raises(WeightsError, match=r"could not be had.*Nor can.*is damaged"):
-        find_encoder("vgg19", "auto", RELU2_1)
-
-
-def test_a_download_that_breaks_off_is_a_reason_to_fall_back(
-    no_network: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*args: object, **kwargs: object) -> None:
-        raise ConnectionResetError("reset by peer")
-
-    monkeypatch.setattr("overpaint.encoder.weights.answers", lambda url: True)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", broken)
-    assert "reset by peer" in str(find_encoder("vgg19", "auto", RELU2_1).fallback)
-
-
-def test_a_host_that_stays_silent_is_given_up_soon(
-    no_network: list[object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given_up = threading.Event()
-
-    def silent(*args: object, timeout: float) -> socket.socket:
-        given_up.wait(10)
-        return socket.socket()  # an answer, if it was waited for
-
-    monkeypatch.setattr(network, "ANSWER_TIMEOUT_S", 0.05)
-    monkeypatch.setattr(socket, "create_connection", silent)
-    found = find_encoder("vgg19", "auto", RELU2_1)
-    given_up.set()
-    assert found.name == "vgg19_slim"
 
 
 @pytest.mark.parametrize("name", ["vgg19", "vgg19_slim"])

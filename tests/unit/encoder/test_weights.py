@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import re
-import socket
-import urllib.error
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from overpaint.encoder import weights
 from overpaint.encoder.layers import CONVOLUTIONS, convolutions_up_to
-from overpaint.encoder.weights import HUB_FILE, VARIABLE, load_weights
-from overpaint.errors import WeightsError, WeightsUnavailableError
+from overpaint.encoder.packed import BOX
+from overpaint.encoder.weights import VARIABLE, load_weights
+from overpaint.errors import WeightsError
 
 RELU1_1 = convolutions_up_to(["relu1_1"])
 RELU2_1 = convolutions_up_to(["relu2_1"])
@@ -41,9 +38,6 @@ def save(state: Mapping[str, Any], path: Path) -> Path:
     else:
         torch.save(dict(state), path)
     return path
-
-
-real_download = torch.hub.download_url_to_file
 
 
 @pytest.mark.parametrize("name", ["vgg.safetensors", "vgg.pth", "VGG.SafeTensors"])
@@ -241,175 +235,29 @@ def test_a_value_that_is_not_finite_is_named(tmp_path: Path, value: float) -> No
     refused(path, r"'features\.5\.weight' holds values that are not finite")
 
 
-def torchvision_url() -> str:
-    from torchvision.models import VGG19_Weights
-
-    return str(VGG19_Weights.IMAGENET1K_V1.url)
-
-
-@pytest.fixture
-def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Path in an empty hub cache; an attempt to download fails the test."""
-    monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setattr(torch.hub, "_hub_dir", None)  # what a torch.hub.set_dir would have set
-
-    def download(*args: object, **kwargs: object) -> None:
-        pytest.fail("tried to download")
-
-    monkeypatch.setattr(weights, "answers", lambda url: True)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    folder = tmp_path / "torch" / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder / HUB_FILE
-
-
-def save_trusted(path: Path, monkeypatch: pytest.MonkeyPatch, seed: int) -> Path:
-    """Saves a small state as a .pth under a name that carries its SHA-256, as the hub's does."""
-    torch.save(small_state(seed=seed), path)
-    digits = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-    monkeypatch.setattr(weights, "HUB_FILE", f"vgg19-{digits}.pth")
-    return path.rename(path.with_name(f"vgg19-{digits}.pth"))
-
-
 def test_auto_takes_the_file_of_the_variable_first(
-    cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_trusted(cached, monkeypatch, seed=1)
     named = save(small_state(seed=2), tmp_path / "mine.safetensors")
     monkeypatch.setenv(VARIABLE, str(named))
     assert load_weights("auto", RELU1_1).path == named
 
 
-def test_imagenet_skips_the_variable(
-    cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub = save_trusted(cached, monkeypatch, seed=1)
-    monkeypatch.setenv(VARIABLE, str(save(small_state(seed=2), tmp_path / "mine.safetensors")))
-    loaded = load_weights("imagenet", RELU1_1)
-    assert loaded.path == hub
-    assert torch.equal(loaded.tensors["conv1_1.bias"], small_state(seed=1)["features.0.bias"])
-
-
 @pytest.mark.parametrize("variable", [None, ""])
-def test_auto_takes_the_hub_cache_if_no_variable_is_set(
-    cached: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None
+def test_auto_takes_the_file_in_the_package_if_no_variable_is_set(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
-    hub = save_trusted(cached, monkeypatch, seed=1)
+    monkeypatch.delenv(VARIABLE, raising=False)
     if variable is not None:
         monkeypatch.setenv(VARIABLE, variable)
-    assert load_weights("auto", RELU1_1).path == hub
-
-
-def test_the_hub_cache_is_where_torch_says(
-    tmp_path: Path, cached: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    elsewhere = tmp_path / "elsewhere" / "checkpoints"
-    elsewhere.mkdir(parents=True)
-    hub = save_trusted(elsewhere / HUB_FILE, monkeypatch, seed=1)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "elsewhere"))
-    assert load_weights("auto", RELU1_1).path == hub
+    loaded = load_weights("auto", RELU1_1)
+    assert loaded.path == BOX
+    assert loaded.sha256 == hashlib.sha256(BOX.read_bytes()).hexdigest()
 
 
 def test_a_variable_that_names_no_file_is_not_passed_over(
-    cached: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_trusted(cached, monkeypatch, seed=1)
     monkeypatch.setenv(VARIABLE, str(tmp_path / "gone.pth"))
     with pytest.raises(WeightsError, match=rf"{VARIABLE} names '.*gone\.pth', which is no file"):
-        load_weights("auto", RELU1_1)
-
-
-@pytest.mark.parametrize("source", ["auto", "imagenet"])
-def test_a_cached_file_of_another_hash_is_refused(cached: Path, source: str) -> None:
-    torch.save(small_state(), cached)
-    with pytest.raises(WeightsError, match=f"{HUB_FILE}' is damaged.*delete the file"):
-        load_weights(source, RELU1_1)
-    assert cached.exists()  # that is up to the user
-
-
-def test_the_cached_name_is_that_of_torchvision() -> None:
-    assert torchvision_url().rsplit("/", 1)[1] == HUB_FILE
-
-
-@pytest.mark.parametrize("source", ["auto", "imagenet"])
-def test_what_is_not_cached_is_downloaded_from_torchvision(
-    cached: Path, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
-    calls = []
-
-    def download(url: str, target: str, hash_prefix: str | None = None) -> None:
-        calls.append((url, target, hash_prefix, socket.getdefaulttimeout()))
-        torch.save(small_state(seed=3), target)
-
-    cached.parent.rmdir()  # a fresh machine has no such folder
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    before = socket.getdefaulttimeout()
-    loaded = load_weights(source, RELU1_1)
-    assert calls == [(torchvision_url(), str(cached), "dcbb9e9d", weights.STALL_TIMEOUT_S)]
-    assert socket.getdefaulttimeout() == before
-    assert torch.equal(loaded.tensors["conv1_1.bias"], small_state(seed=3)["features.0.bias"])
-
-
-@pytest.mark.parametrize("source", ["auto", "imagenet"])
-def test_a_host_that_does_not_answer_is_not_asked_for_the_file(
-    cached: Path, monkeypatch: pytest.MonkeyPatch, source: str
-) -> None:
-    asked = []
-    monkeypatch.setattr(weights, "answers", asked.append)
-    with pytest.raises(WeightsUnavailableError, match="the host does not answer"):
-        load_weights(source, RELU1_1)
-    assert asked == [torchvision_url()]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        urllib.error.URLError("name or service not known"),
-        urllib.error.HTTPError("https://host", 403, "Forbidden", http.client.HTTPMessage(), None),
-        TimeoutError("timed out"),
-        ConnectionResetError("reset by peer"),
-        RuntimeError('invalid hash value (expected "dcbb9e9d", got "0123")'),
-        http.client.BadStatusLine("not http"),
-        http.client.IncompleteRead(b"half"),
-    ],
-    ids=lambda error: type(error).__name__,
-)
-def test_a_failed_download_names_the_places_tried_and_the_way_out(
-    cached: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    def download(*args: object, **kwargs: object) -> None:
-        raise error
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    before = socket.getdefaulttimeout()
-    with pytest.raises(WeightsUnavailableError, match=r"encoder\.weights=PATH") as caught:
-        load_weights("auto", RELU1_1)
-    message = str(caught.value)
-    for part in (VARIABLE, str(cached), f"https://download.pytorch.org/models/{HUB_FILE}"):
-        assert part in message
-    assert str(error) in message
-    assert list(cached.parent.iterdir()) == []
-    assert socket.getdefaulttimeout() == before
-
-
-def test_a_download_of_other_bytes_leaves_no_file(
-    cached: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    served = tmp_path / "served.pth"
-    torch.save(small_state(), served)
-
-    def download(url: str, target: str, hash_prefix: str | None = None) -> None:
-        real_download(served.as_uri(), target, hash_prefix=hash_prefix, progress=False)
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    with pytest.raises(WeightsError, match=r'invalid hash value.*"dcbb9e9d"'):
-        load_weights("auto", RELU1_1)
-    assert list(cached.parent.iterdir()) == []
-
-
-def test_a_cache_that_cannot_be_written_is_reported(cached: Path, tmp_path: Path) -> None:
-    cached.parent.rmdir()
-    cached.parent.write_text("a file where the folder should be")
-    with pytest.raises(WeightsError, match=re.escape(f"the cache '{cached}'")):
         load_weights("auto", RELU1_1)

@@ -2,8 +2,9 @@
 
 An example is a photo, a painting, and pictures on the way from the one to the other, painted with
 the slim network as it is then: whatever it wrongly takes for a match is what it must learn to tell.
-Blocks 1 and 2 are refitted closely enough, so they stay, and what they make of a picture is
-computed once.
+Block 1 is refitted closely enough, so it stays, and what it makes of a picture is computed once.
+Kernels are trained by Muon (Jordan et al. 2024), biases by Adam: on 60 examples, 500 steps of Muon
+left a loss of 1.11 on others, Adam's 1.22 at its best rate, for a third more time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +27,9 @@ from overpaint.optimisation.step import evaluation, take_step
 
 logger = logging.getLogger(__name__)
 
-FROZEN = tuple(layer for layer in SLIM_CONVOLUTIONS if layer.block <= 2)
-TRAINED = tuple(layer for layer in SLIM_CONVOLUTIONS if layer.block > 2)
-LEARNT = ("relu3_1", "relu4_1", "relu4_2", "relu5_1")
+FROZEN = tuple(layer for layer in SLIM_CONVOLUTIONS if layer.block == 1)
+TRAINED = tuple(layer for layer in SLIM_CONVOLUTIONS if layer.block > 1)
+LEARNT = ("relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 # Brings the gradient of one value well above Adam's eps; a power of two changes nothing else.
 _LOSS_SCALE = 2.0**16
@@ -40,13 +42,13 @@ Draw = Callable[[], tuple[Tensor, Tensor]]
 class Distillation:
     """How long and how fast."""
 
-    steps: int = 5000
+    steps: int = 4500
     rounds: int = 8
     """New examples are painted this many times, evenly spread."""
-    examples: int = 24
+    examples: int = 56
     """Painted in each round; all rounds' are kept."""
-    rate: float = 0.01
-    """Adam's rate at the start, as a share of a tensor's root mean square."""
+    rate: float = 0.004
+    """The rate at the start, as a share of a tensor's root mean square."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class _Example:
     """Pictures of one pair, the photo first and the painting second."""
 
     shallow: Tensor
-    """(B, C, H / 4, W / 4): what block 3 is fed, pooled."""
+    """(B, C, H / 2, W / 2): what block 2 is fed, pooled."""
     targets: dict[str, Tensor]
     """VGG-19's maps at the kept channels."""
 
@@ -69,7 +71,7 @@ def distil(
     device: torch.device,
     seed: int = 0,
 ) -> dict[str, Tensor]:
-    """Trains blocks 3 to 5 of a slim network on VGG-19's maps and Gram matrices (Adam).
+    """Trains blocks 2 to 5 of a slim network on VGG-19's maps and Gram matrices.
 
     Args:
         teacher: VGG-19's tensors up to `conv5_1`.
@@ -87,13 +89,7 @@ def distil(
     layout = torch.channels_last
     teacher = {name: value.to(device) for name, value in teacher.items()}
     tensors = {name: value.to(device).clone() for name, value in slim.items()}
-    trained = [f"{layer.conv}.{kind}" for layer in TRAINED for kind in ("weight", "bias")]
-    for name in trained:
-        tensors[name].requires_grad_(True)
-    rates = [settings.rate * tensors[name].detach().square().mean().sqrt() for name in trained]
-    optimizer = torch.optim.Adam(
-        [{"params": [tensors[name]]} for name in trained], betas=(0.9, 0.99)
-    )
+    optimizers, rates = _optimizers(tensors, settings.rate)
     examples: list[_Example] = []
     order: list[int] = []
     whole = Vgg19Features(LEARNT, teacher).to(device, memory_format=layout)  # type: ignore[call-overload]
@@ -101,7 +97,7 @@ def distil(
     painting_steps = {settings.steps * one // settings.rounds for one in range(settings.rounds)}
     for step in range(settings.steps):
         if step in painting_steps:
-            now = {name: value.detach() for name, value in tensors.items()}
+            now = {name: value.detach().view(slim[name].shape) for name, value in tensors.items()}
             encoder = Vgg19Features((*STYLE_LAYERS, *CONTENT_LAYERS), now)
             encoder = encoder.to(device, memory_format=layout)  # type: ignore[call-overload]
             for _ in range(settings.examples):
@@ -113,16 +109,43 @@ def distil(
         if not order:
             order = torch.randperm(len(examples), generator=generator).tolist()
         falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = float(rate) * falling * min(1.0, (step + 1) / 30)
+        for group, rate in rates:
+            group["lr"] = rate * falling * min(1.0, (step + 1) / 30)
         loss = _loss(tensors, examples[order.pop()])
-        optimizer.zero_grad()
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         mean_loss += (loss.item() - mean_loss) / min(step + 1, 100)
         if (step + 1) % max(1, settings.steps // 20) == 0:
             logger.info("Distilled %d steps of %d: loss %.4f", step + 1, settings.steps, mean_loss)
-    return {name: value.detach().cpu() for name, value in tensors.items()}
+    return {
+        name: value.detach().cpu().view(slim[name].shape).contiguous()
+        for name, value in tensors.items()
+    }
+
+
+def _optimizers(
+    tensors: dict[str, Tensor], rate: float
+) -> tuple[list[torch.optim.Optimizer], list[tuple[dict[str, Any], float]]]:
+    """Makes what is trained of `tensors` so, kernels as the matrices (out, 9 in) that Muon takes.
+
+    Returns:
+        The optimisers, and each of their groups with its rate.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {"weight": [], "bias": []}
+    for layer in TRAINED:
+        for kind, of_kind in groups.items():
+            name = f"{layer.conv}.{kind}"
+            tensors[name] = tensors[name].flatten(1) if kind == "weight" else tensors[name]
+            tensors[name] = tensors[name].detach().requires_grad_(True)
+            scale = float(tensors[name].detach().square().mean().sqrt())
+            of_kind.append({"params": [tensors[name]], "lr": rate * scale})
+    muon = torch.optim.Muon(groups["weight"], weight_decay=0, adjust_lr_fn="match_rms_adamw")
+    adam = torch.optim.Adam(groups["bias"], betas=(0.9, 0.99))
+    rates = [(group, group["lr"]) for one in (muon, adam) for group in one.param_groups]
+    return [muon, adam], rates
 
 
 def _maps(
@@ -134,7 +157,8 @@ def _maps(
         if layer.block != block:
             x, block = F.max_pool2d(x, 2), layer.block
         weight, bias = tensors[f"{layer.conv}.weight"], tensors[f"{layer.conv}.bias"]
-        x = F.relu(F.conv2d(x, weight, bias, padding=1))
+        kernel = weight.view(len(weight), -1, 3, 3)  # it may be a matrix
+        x = F.relu(F.conv2d(x, kernel, bias, padding=1))
         yield layer.relu, x
 
 

@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
-"""Make the slim VGG-19: from any full one, on a CPU or GPU, in about a quarter of an hour.
+"""Make the slim VGG-19: from any full one, on a CPU or GPU, in about an hour.
 
   1. choose the channels of each convolution that span the others,
   2. refit its kernel so that the slim network repeats VGG-19 at those channels,
   3. fine-tune it on photos, paintings and pictures on the way from the one to the other.
 
 It learns from pictures that come with scikit-image, scikit-learn and matplotlib (the `slim` extra
-of this package), from those in `assets/`, and from textures made of a seed. Steps 1 and 2 give the
-same bytes again on one machine; what step 3 adds may differ in the last digits.
+of this package), from those in `assets/`, from textures made of a seed, and from GCompris's where
+its data are given; Debian's package has them:
+
+    apt-get download gcompris-qt-data && dpkg-deb -x gcompris-qt-data_*.deb gcompris
+    make_slim.py --gcompris gcompris/usr/share/gcompris-qt/rcc
+
+Steps 1 and 2 give the same bytes again on one machine; what step 3 adds may differ in the last
+digits.
 """
 
 from __future__ import annotations
@@ -17,11 +23,20 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from learning_pictures import (
+    GCOMPRIS_HELD_OUT,
+    GCOMPRIS_PAINTINGS,
+    SHIPPING,
+    from_gcompris,
+    held_out,
+    paintings,
+    photos,
+)
 from textures import (
     Picture,
     brush_strokes,
@@ -32,35 +47,9 @@ from textures import (
 
 from overpaint.encoder.layers import SLIM_CONVOLUTIONS, SLIM_LAYER_NAMES
 from overpaint.errors import ConfigError, ImageError, WeightsError
-from overpaint.pictures.io import read_picture
 from overpaint.records.environment import versions
 
-ASSETS = Path(__file__).resolve().parents[3] / "assets"
-PHOTOS = {
-    "skimage": (
-        "data/astronaut.png",
-        "data/brick.png",
-        "data/camera.png",
-        "data/chelsea.png",
-        "data/coins.png",
-        "data/color.png",
-        "data/grass.png",
-        "data/gravel.png",
-        "data/hubble_deep_field.jpg",
-        "data/ihc.png",
-        "data/moon.png",
-        "data/motorcycle_left.png",
-        "data/retina.jpg",
-        "data/rocket.jpg",
-    ),
-    "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
-    "matplotlib": ("mpl-data/sample_data/grace_hopper.jpg",),
-}
-SHIPPING = ("scikit-image", "scikit-learn", "matplotlib")  # whose pictures these are
-HELD_OUT = ("skimage", "data/coffee.png")  # what errors are measured on
-PAINTINGS = ("style/flow_field.jpg", "style/stained_glass.jpg")
-WIDTHS = (32, 32, 64, 80, *[112] * 4, *[208] * 4, 256)
-LONGEST = 640  # pixels; larger photos are scaled down
+WIDTHS = (24, 24, 64, 64, *[128] * 4, *[240] * 4, 320)
 LICENCE = (
     "Derived from the weights of VGG-19 by the Visual Geometry Group, University of Oxford, which "
     "are under CC BY 4.0; changed: fewer channels, refitted and fine-tuned."
@@ -69,29 +58,18 @@ LICENCE = (
 logger = logging.getLogger("overpaint.make_slim_encoder")
 
 
-def read(path: Path) -> Picture:
-    """A picture file as an array, its longer edge at most `LONGEST` pixels."""
-    picture = read_picture(path)
-    picture.thumbnail((LONGEST, LONGEST))
-    return np.asarray(picture, np.float32) / np.float32(255)
-
-
-def shipped(package: str, name: str) -> Path:
-    """A picture that a package ships."""
-    try:
-        return Path(str(resources.files(package))) / name
-    except ModuleNotFoundError:
-        sys.exit(f"{package} is not installed; its pictures are needed: pip install -e '.[slim]'")
-
-
 class Pictures:
     """Everything there is to learn from, and how it is drawn."""
 
-    def __init__(self, seed: int, edge: int) -> None:
+    def __init__(self, seed: int, edge: int, gcompris: Path | None = None) -> None:
         self._rng = np.random.default_rng(seed)
         self._edge = edge
-        self.photos = [read(shipped(package, n)) for package in PHOTOS for n in PHOTOS[package]]
-        self.paintings = [read(ASSETS / name) for name in PAINTINGS]
+        self.photos = photos()
+        self.paintings = paintings()
+        for digest, picture in from_gcompris(gcompris) if gcompris else ():
+            if digest != GCOMPRIS_HELD_OUT:
+                of_kind = self.paintings if digest in GCOMPRIS_PAINTINGS else self.photos
+                of_kind.append(picture)
 
     def texture(self) -> Picture:
         """Dead leaves or noise."""
@@ -111,9 +89,9 @@ class Pictures:
     def painting(self) -> Picture:
         """A piece of a painting, of a photo painted over, of a texture, or of a photo."""
         kind = self._rng.random()
-        if kind < 0.2:
+        if kind < 0.3:
             source = self._pick(self.paintings)
-        elif kind < 0.6:
+        elif kind < 0.65:
             size = self._edge * 3 // 2
             colours = self.photos if self._rng.random() < 0.7 else self.paintings
             source = brush_strokes(self._rng, random_piece(self._rng, self._pick(colours), size))
@@ -153,7 +131,7 @@ def make(arguments: argparse.Namespace) -> None:
     def errors(tensors: dict[str, torch.Tensor]) -> dict[str, float]:
         """Relative squared errors at the kept channels, on the picture held out."""
         with torch.no_grad():
-            held = tensor(read(shipped(*HELD_OUT)))[None]
+            held = tensor(held_out())[None]
             true, seen = teacher_network(held), Vgg19Features(layers, tensors)(held)
         found = {}
         for layer in SLIM_CONVOLUTIONS:
@@ -164,7 +142,7 @@ def make(arguments: argparse.Namespace) -> None:
 
     began = time.monotonic()
     require_accelerator(arguments.accelerator)
-    pictures = Pictures(arguments.seed, arguments.edge)
+    pictures = Pictures(arguments.seed, arguments.edge, arguments.gcompris)
     teacher = load_weights(arguments.weights, SLIM_CONVOLUTIONS)
     layers = [name for name in SLIM_LAYER_NAMES if name.startswith("relu")]
     teacher_network = Vgg19Features(layers, teacher.tensors)
@@ -174,6 +152,8 @@ def make(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
         "pictures": arguments.pictures,
         "edge": arguments.edge,
+        "photos": len(pictures.photos),
+        "paintings": len(pictures.paintings),
         "ridge": RIDGE,
         "versions": {
             **{name: versions()[name] for name in ("overpaint", "torch", "numpy", "pillow")},
@@ -250,16 +230,22 @@ def main() -> None:
         help=f"channels of the convolutions ({' '.join(map(str, WIDTHS))})",
     )
     for name, kind, default, what in (
-        ("pictures", at_least(4), 80, "to refit on"),
+        ("pictures", at_least(4), 120, "to refit on"),
         ("edge", at_least(32, 16), 192, "of a picture, pixels"),
-        ("steps", at_least(0), 5000, "of step 3; 0: without it"),
+        ("steps", at_least(0), 4500, "of step 3; 0: without it"),
         ("rounds", at_least(1), 8, "of painting"),
-        ("examples", at_least(1), 24, "painted a round"),
+        ("examples", at_least(1), 56, "painted a round"),
         ("seed", at_least(0), 0, "of everything random"),
     ):
         parser.add_argument(
             f"--{name}", type=kind, default=default, metavar="N", help=f"{what} (%(default)s)"
         )
+    parser.add_argument(
+        "--gcompris",
+        type=Path,
+        metavar="FOLDER",
+        help="of GCompris's .rcc files: more pictures to learn from",
+    )
     parser.add_argument(
         "--balance",
         type=float,
