@@ -72,13 +72,29 @@ def slim_down(
         if layer.position == 1 and layer.block > 1:
             whole, slim = F.max_pool2d(whole, 2), F.max_pool2d(slim, 2)
         weight, bias = teacher[f"{layer.conv}.weight"], teacher[f"{layer.conv}.bias"]
-        whole = _convolve(whole, weight, bias)
+        whole = convolve(whole, weight, bias)
         kept = select_channels(_moments(whole), width)
         kernel, offset = _fit(slim, whole[:, kept], generator)
         tensors[f"{layer.conv}.weight"], tensors[f"{layer.conv}.bias"] = kernel, offset
         channels[layer.conv] = kept
-        whole, slim = F.relu_(whole), F.relu_(_convolve(slim, kernel, offset))
+        whole, slim = F.relu_(whole), F.relu_(convolve(slim, kernel, offset))
     return tensors, channels
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, at_once: int = _PICTURES) -> Tensor:
+    """A 3x3 convolution of many pictures, few at once, for the sake of memory.
+
+    Args:
+        x: (N, in, H, W).
+        weight: (out, in, 3, 3).
+        bias: (out,).
+        at_once: pictures.
+
+    Returns:
+        (N, out, H, W).
+    """
+    parts = torch.split(x, at_once)
+    return torch.cat([F.conv2d(part, weight, bias, padding=1) for part in parts])
 
 
 def calibrate(
@@ -110,12 +126,6 @@ def calibrate(
         layer: Calibration(float(content), float(style), channels[layer], balance)
         for layer, (content, style) in ratios.items()
     }
-
-
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.cat(
-        [F.conv2d(part, weight, bias, padding=1) for part in torch.split(x, _PICTURES)]
-    )
 
 
 def _moments(x: Tensor) -> Tensor:

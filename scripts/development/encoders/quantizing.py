@@ -9,6 +9,7 @@ import ckwrap
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pruning import convolve
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -112,15 +113,10 @@ def pack(
         if method.corrected:
             if layer.position == 1 and layer.block > 1:
                 true, seen = F.max_pool2d(true, 2), F.max_pool2d(seen, 2)
-            true, coded = _convolve(true, weight, bias), _convolve(seen, kernel.weight(), bias)
+            true = convolve(true, weight, bias, at_once=_PICTURES)
+            coded = convolve(seen, kernel.weight(), bias, at_once=_PICTURES)
             offset = (true - coded).mean((0, 2, 3))
             kernel = PackedKernel(kernel.codes, kernel.codebooks, bias + offset)
             true, seen = F.relu_(true), F.relu_(coded + offset[:, None, None])
         packed[layer.conv] = kernel
     return packed
-
-
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.cat(
-        [F.conv2d(part, weight, bias, padding=1) for part in torch.split(x, _PICTURES)]
-    )
