@@ -286,6 +286,13 @@ def make_config(
 
 
 @pytest.fixture
+def scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that import it: it sets environment variables, and here they are taken back."""
+    for name, value in (("KMP_DUPLICATE_LIB_OK", "True"), ("KMP_INIT_AT_FORK", "FALSE")):
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """For pictures so small that threads on a busy machine only wait for each other."""
     threads = torch.get_num_threads()

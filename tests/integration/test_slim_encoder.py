@@ -126,11 +126,9 @@ Make = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def make_slim(vgg_file: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+def make_slim(vgg_file: Path, monkeypatch: pytest.MonkeyPatch, scikit_learn: None) -> Make:
     """The script, with small pictures; returns what its file says of how it was made."""
     monkeypatch.setattr(learning_pictures, "LONGEST", 64)
-    for name, value in (("KMP_DUPLICATE_LIB_OK", "True"), ("KMP_INIT_AT_FORK", "FALSE")):
-        monkeypatch.setenv(name, value)  # scikit-learn sets them, and here they are taken back
 
     def run(target: Path, *words: str) -> dict[str, Any]:
         arguments = ("--weights", str(vgg_file), "--output", str(target), *SMALL, *words)

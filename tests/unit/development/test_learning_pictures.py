@@ -44,11 +44,10 @@ def test_a_folder_without_resource_files_is_an_error(tmp_path: Path) -> None:
         list(from_gcompris(tmp_path))
 
 
+@pytest.mark.usefixtures("scikit_learn")
 def test_paintings_photos_and_the_one_held_out_are_told_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("KMP_DUPLICATE_LIB_OK", "True"), ("KMP_INIT_AT_FORK", "FALSE")):
-        monkeypatch.setenv(name, value)  # scikit-learn sets them, and here they are taken back
     contents = [webp(make_picture((260, 260), seed=seed)) for seed in range(3)]
     digests = [hashlib.sha256(one).hexdigest()[:12] for one in contents]
     write_resources(tmp_path, details=contents)
