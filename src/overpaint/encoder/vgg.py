@@ -143,10 +143,10 @@ class Vgg19Features(nn.Module):
                 x, block = self._pool(x, 2), layer.block
             x = self.convolutions[layer.conv](x)
             if layer.conv in wanted:
-                x = features[layer.conv] = visit(layer.conv, x) if visit else x
+                x = features[layer.conv] = visit(layer.conv, x) if visit is not None else x
                 x = F.relu(x)  # a map that is handed out must not be rewritten
             else:
                 x = F.relu_(x)  # saves a copy; neither convolution nor ReLU needs it for gradients
             if layer.relu in wanted:
-                x = features[layer.relu] = visit(layer.relu, x) if visit else x
+                x = features[layer.relu] = visit(layer.relu, x) if visit is not None else x
         return features
