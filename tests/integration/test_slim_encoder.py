@@ -89,7 +89,10 @@ def test_its_losses_are_about_those_of_vgg_19(
             terms[name] = objective(torch.lerp(photo, noise, 0.3))
     full, slim = terms["vgg19"], terms["vgg19_slim"]
     assert 0.6 < slim.content / full.content < 1.5
-    assert 0.6 < slim.style / (1.3 * full.style) < 1.5  # 1.3 is the balance
+    balanced = sum(
+        encoder.calibration[layer].balance * loss for layer, loss in full.style_layers.items()
+    )
+    assert 0.6 < slim.style / balanced < 1.5
 
 
 def read_float32() -> dict[str, torch.Tensor]:
@@ -121,6 +124,7 @@ def test_pictures_of_the_slim_network_please_the_full_one(
     assert slim.content < 1.5 * full.content
 
 
+BALANCE = ("--balance", "1.1", "1.3", "1.5", "1.7", "1.9")
 SMALL = ("--widths", *map(str, SLIM_WIDTHS), "--pictures", "4", "--edge", "32")
 Make = Callable[..., dict[str, Any]]
 
@@ -156,11 +160,12 @@ def test_the_whole_making_gives_a_network_that_paints(
     make_slim: Make, tmp_path: Path, make_config: MakeConfig
 ) -> None:
     path = tmp_path / "new" / "made.safetensors"
-    made = make_slim(path, "--steps", "2", "--rounds", "1", "--examples", "1", "--balance", "1.7")
+    made = make_slim(path, "--steps", "2", "--rounds", "1", "--examples", "1", *BALANCE)
     assert made["distillation"]["steps"] == 2
     assert set(made["errors_after_distillation"]) == {c.relu for c in SLIM_CONVOLUTIONS}
     info = read_slim(path)[1]
-    assert {one.balance for one in info.calibration.values()} == {1.7}
+    assert info.calibration["relu1_1"].balance == 1.1
+    assert info.calibration["conv5_1"].balance == 1.9
     assert info.licence == make.LICENCE
     result = stylize(make_config("encoder.name=vgg19_slim", f"encoder.weights={path}"))
     assert result.losses["total"] > 0
@@ -170,7 +175,7 @@ def test_the_whole_making_gives_a_network_that_paints(
     ("words", "message"),
     [
         (["--widths", *["4"] * 12, "513"], "conv5_1 has 512 channels, not 513"),
-        (["--balance", "0"], "0.0 is not above 0 and below 100"),
+        (["--balance", *["1"] * 4, "0"], "0.0 is not above 0 and below 100"),
         (["--output", "slim.pth"], "'slim.pth' must end in .safetensors"),
         (["--edge", "40"], "40 is not at least 32, a multiple of 16"),
         (["--pictures", "3"], "3 is not at least 4"),

@@ -9,6 +9,7 @@ left a loss of 1.11 on others, Adam's 1.22 at its best rate, for a third more ti
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,8 +22,7 @@ from torch.nn import functional as F
 
 from overpaint.encoder.layers import CONTENT_LAYERS, SLIM_CONVOLUTIONS, STYLE_LAYERS, Convolution
 from overpaint.encoder.vgg import Vgg19Features, normalized
-from overpaint.losses.gram import gram_matrix
-from overpaint.losses.objective import Objective
+from overpaint.losses.gram import gram_matrix, total_variation
 from overpaint.optimisation.step import evaluation, take_step
 
 logger = logging.getLogger(__name__)
@@ -33,39 +33,42 @@ LEARNT = ("relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 # Brings the gradient of one value well above Adam's eps; a power of two changes nothing else.
 _LOSS_SCALE = 2.0**16
-
-# Draws a photo and a painting, each (1, 3, H, W), sRGB in [0, 1].
-Draw = Callable[[], tuple[Tensor, Tensor]]
+_PAINTED_AT_ONCE, _READ_AT_ONCE = 64, 8  # pairs, for the sake of memory
+_EACH = 5  # pictures of an example: photo, painting, and three on the way
 
 
 @dataclass(frozen=True)
 class Distillation:
     """How long and how fast."""
 
-    steps: int = 4500
-    rounds: int = 8
+    steps: int = 4000
+    rounds: int = 6
     """New examples are painted this many times, evenly spread."""
-    examples: int = 56
+    examples: int = 40
     """Painted in each round; all rounds' are kept."""
-    rate: float = 0.004
+    longest: int = 32
+    """Steps at most that an example is painted, at least 8."""
+    batch: int = 2
+    """Examples a step."""
+    rate: float = 0.015
     """The rate at the start, as a share of a tensor's root mean square."""
 
 
 @dataclass(frozen=True)
-class _Example:
-    """Pictures of one pair, the photo first and the painting second."""
+class _Examples:
+    """`_EACH` pictures of each of E pairs, the photo first, the painting second; B in all."""
 
     shallow: Tensor
     """(B, C, H / 2, W / 2): what block 2 is fed, pooled."""
     targets: dict[str, Tensor]
-    """VGG-19's maps at the kept channels."""
+    """VGG-19's maps at the kept channels, each (B, ...)."""
 
 
 def distil(
     teacher: Mapping[str, Tensor],
     slim: Mapping[str, Tensor],
     channels: Mapping[str, Sequence[int]],
-    draw: Draw,
+    pairs: Iterator[tuple[Tensor, Tensor]],
     *,
     settings: Distillation,
     device: torch.device,
@@ -77,7 +80,8 @@ def distil(
         teacher: VGG-19's tensors up to `conv5_1`.
         slim: the slim network's.
         channels: `convB_I` to VGG-19's channels that the slim ones stand for.
-        draw: makes photos and paintings.
+        pairs: a photo and a painting each, (3, H, W), sRGB in [0, 1], all of one size; as many as
+            there are examples in all rounds.
         settings: how long and how fast.
         device: to compute on, with bfloat16 products.
         seed: of the order of examples and of how they are painted.
@@ -86,44 +90,65 @@ def distil(
         The slim network's tensors after training, float32, on the CPU.
     """
     generator = torch.Generator().manual_seed(seed)
-    layout = torch.channels_last
     teacher = {name: value.to(device) for name, value in teacher.items()}
     tensors = {name: value.to(device).clone() for name, value in slim.items()}
     optimizers, rates = _optimizers(tensors, settings.rate)
-    examples: list[_Example] = []
+    examples: list[_Examples] = []  # of one pair each
     order: list[int] = []
-    whole = Vgg19Features(LEARNT, teacher).to(device, memory_format=layout)  # type: ignore[call-overload]
-    mean_loss = 0.0
+    whole = _network(LEARNT, teacher, device)
+    losses = torch.zeros((), device=device)
+    told = max(1, settings.steps // 20)
     painting_steps = {settings.steps * one // settings.rounds for one in range(settings.rounds)}
     for step in range(settings.steps):
         if step in painting_steps:
             now = {name: value.detach().view(slim[name].shape) for name, value in tensors.items()}
-            encoder = Vgg19Features((*STYLE_LAYERS, *CONTENT_LAYERS), now)
-            encoder = encoder.to(device, memory_format=layout)  # type: ignore[call-overload]
-            for _ in range(settings.examples):
-                photo, painting = (one.to(device, memory_format=layout) for one in draw())
-                pictures = torch.cat(
-                    [photo, painting, *_on_the_way(encoder, photo, painting, generator)]
+            encoder = _network((*STYLE_LAYERS, *CONTENT_LAYERS), now, device)
+            for count in _shares(settings.examples, _PAINTED_AT_ONCE):
+                photos, paintings = (
+                    torch.stack(some).to(device, memory_format=torch.channels_last)
+                    for some in zip(*itertools.islice(pairs, count), strict=True)
                 )
-                examples.append(_example(whole, tensors, channels, pictures))
-        if not order:
-            order = torch.randperm(len(examples), generator=generator).tolist()
+                pictures = [
+                    photos,
+                    paintings,
+                    *_on_the_way(encoder, photos, paintings, settings.longest, generator),
+                ]
+                for some in torch.split(torch.stack(pictures, 1), _READ_AT_ONCE):
+                    examples += _examples(whole, tensors, channels, some.flatten(0, 1))
+        if len(order) < settings.batch:
+            order += torch.randperm(len(examples), generator=generator).tolist()
         falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
         for group, rate in rates:
             group["lr"] = rate * falling * min(1.0, (step + 1) / 30)
-        loss = _loss(tensors, examples[order.pop()])
+        drawn, order = order[: settings.batch], order[settings.batch :]
+        loss = _loss(tensors, _together([examples[index] for index in drawn]))
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in optimizers:
             optimizer.step()
-        mean_loss += (loss.item() - mean_loss) / min(step + 1, 100)
-        if (step + 1) % max(1, settings.steps // 20) == 0:
-            logger.info("Distilled %d steps of %d: loss %.4f", step + 1, settings.steps, mean_loss)
+        losses += loss.detach()
+        if (step + 1) % told == 0:
+            mean = float(losses) / told
+            logger.info("Distilled %d steps of %d: loss %.4f", step + 1, settings.steps, mean)
+            losses.zero_()
     return {
         name: value.detach().cpu().view(slim[name].shape).contiguous()
         for name, value in tensors.items()
     }
+
+
+def _network(
+    layers: Sequence[str], tensors: Mapping[str, Tensor], device: torch.device
+) -> Vgg19Features:
+    layout = torch.channels_last
+    network: Vgg19Features = Vgg19Features(layers, tensors).to(device, memory_format=layout)  # type: ignore[call-overload]
+    return network
+
+
+def _shares(count: int, most: int) -> list[int]:
+    """`count` in parts of at most `most`."""
+    return [min(most, count - done) for done in range(0, count, most)]
 
 
 def _optimizers(
@@ -163,12 +188,13 @@ def _maps(
 
 
 @torch.no_grad()
-def _example(
+def _examples(
     whole: Vgg19Features,
     tensors: Mapping[str, Tensor],
     channels: Mapping[str, Sequence[int]],
     pictures: Tensor,
-) -> _Example:
+) -> list[_Examples]:
+    """Those of one pair each; `pictures` are (B, 3, H, W)."""
     with torch.autocast(pictures.device.type, torch.bfloat16):
         for _, x in _maps(tensors, FROZEN, normalized(pictures)):
             shallow = x
@@ -176,68 +202,139 @@ def _example(
             name: features[:, list(channels[name.replace("relu", "conv")])]
             for name, features in whole(pictures).items()
         }
-    layout = torch.channels_last
-    return _Example(
-        F.max_pool2d(shallow, 2).contiguous(memory_format=layout),
-        {name: target.contiguous(memory_format=layout) for name, target in targets.items()},
+
+    def parts(x: Tensor) -> list[Tensor]:
+        # Copies, so that one example does not hold the memory of all.
+        return [one.clone(memory_format=torch.channels_last) for one in torch.split(x, _EACH)]
+
+    by_pair = zip(*(parts(target) for target in targets.values()), strict=True)
+    return [
+        _Examples(own, dict(zip(targets, maps, strict=True)))
+        for own, maps in zip(parts(F.max_pool2d(shallow, 2)), by_pair, strict=True)
+    ]
+
+
+def _together(examples: Sequence[_Examples]) -> _Examples:
+    if len(examples) == 1:
+        return examples[0]
+    return _Examples(
+        torch.cat([one.shallow for one in examples]),
+        {name: torch.cat([one.targets[name] for one in examples]) for name in examples[0].targets},
     )
 
 
 def _on_the_way(
-    encoder: Vgg19Features, photo: Tensor, painting: Tensor, generator: torch.Generator
+    encoder: Vgg19Features,
+    photos: Tensor,
+    paintings: Tensor,
+    longest: int,
+    generator: torch.Generator,
 ) -> list[Tensor]:
-    """Three pictures that an optimiser meets: the photo with noise on it, and two painted ones."""
+    """Three pictures of each pair that an optimiser meets: the photo with noise, two painted ones.
 
-    def uniform(low: float, high: float) -> float:
-        return low + (high - low) * float(torch.rand((), generator=generator))
+    Of the painted ones, one is from the first steps and one from anywhere up to the last.
+    """
 
-    noise = torch.rand(photo.shape, generator=generator).to(photo)
-    mixed = torch.lerp(photo, noise, uniform(0.05, 0.6))
-    start = mixed if uniform(0, 1) < 0.25 else photo
-    steps = (round(uniform(2, 6)), round(uniform(8, 25)))
-    rate, style = uniform(0.02, 0.05), math.exp(uniform(math.log(4), math.log(40)))
-    objective = _objective(encoder, photo, painting, style, uniform(0, 8))
-    painted = _paint(objective, start, rate, steps[1])
-    return [mixed, *(image for step, image in enumerate(painted, 1) if step in steps)]
+    def uniform(low: float, high: float) -> Tensor:
+        shares = torch.rand(len(photos), 1, 1, 1, generator=generator)
+        return (low + (high - low) * shares).to(photos)
 
-
-def _objective(
-    encoder: Vgg19Features, photo: Tensor, painting: Tensor, style: float, variation: float
-) -> Objective:
-    with torch.autocast(photo.device.type, torch.bfloat16):
-        return Objective(encoder, photo, [painting], style_weight=style, tv_weight=variation)
-
-
-def _paint(objective: Objective, start: Tensor, rate: float, steps: int) -> Iterator[Tensor]:
-    """The picture after each step of Adam."""
-    image = nn.Parameter(start.clone())
-    adam = torch.optim.Adam([image], lr=rate)
-
-    def loss(picture: Tensor) -> Tensor:
-        with torch.autocast(start.device.type, torch.bfloat16):
-            return objective(picture).total  # type: ignore[no-any-return]
-
-    evaluate = evaluation(image, loss, _LOSS_SCALE)
-    for _ in range(steps):
-        take_step(image, adam, evaluate)
-        yield image.detach().clone()
+    noise = torch.rand(photos.shape, generator=generator).to(photos)
+    mixed = torch.lerp(photos, noise, uniform(0.05, 0.6))
+    starts = torch.where(uniform(0, 1) < 0.25, mixed, photos)
+    early = uniform(2, 6).round()
+    late = (math.log(8) + math.log(longest / 8) * uniform(0, 1)).exp().round()
+    style = (math.log(4) + math.log(10) * uniform(0, 1)).exp().flatten()
+    loss = _painting_loss(encoder, photos, paintings, style, uniform(0, 8).flatten())
+    rate = float(uniform(0.02, 0.05)[0])
+    found = [photos, photos]
+    for step, images in enumerate(_paint(loss, starts, rate, int(late.max())), 1):
+        found = [
+            torch.where(wanted == step, images, before)
+            for wanted, before in zip((early, late), found, strict=True)
+        ]
+    return [mixed, *found]
 
 
-def _loss(tensors: Mapping[str, Tensor], example: _Example) -> Tensor:
-    """Relative errors of maps, of Gram matrices, and of their differences to the painting's."""
+def _painting_loss(
+    encoder: Vgg19Features, photos: Tensor, paintings: Tensor, style: Tensor, variation: Tensor
+) -> Callable[[Tensor], Tensor]:
+    """Relative losses as `Objective` has them, of P pairs at once: from (P, 3, H, W) to (P,).
+
+    Args:
+        encoder: sees the style layers and the content layers.
+        photos: (P, 3, H, W).
+        paintings: likewise.
+        style: (P,), weights.
+        variation: (P,), weights of the total variation.
+    """
+
+    def read(pictures: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        with torch.autocast(pictures.device.type, torch.bfloat16):
+            maps = encoder(pictures)
+        grams = {layer: gram_matrix(maps[layer]) for layer in STYLE_LAYERS}
+        return {layer: maps[layer].float() for layer in CONTENT_LAYERS}, grams
+
+    def distance(found: Tensor, wanted: Tensor) -> Tensor:
+        squares = (found - wanted).square().flatten(1).sum(1)
+        return squares / wanted.square().flatten(1).sum(1)
+
+    with torch.no_grad():
+        contents, styles = read(photos)[0], read(paintings)[1]
+
+    def loss(pictures: Tensor) -> Tensor:
+        maps, grams = read(pictures)
+        total = variation * total_variation(pictures)
+        for layer, weight in CONTENT_LAYERS.items():
+            total = total + weight * distance(maps[layer], contents[layer])
+        for layer, weight in STYLE_LAYERS.items():
+            total = total + style * weight * distance(grams[layer], styles[layer])
+        return total
+
+    return loss
+
+
+def _paint(
+    loss: Callable[[Tensor], Tensor], starts: Tensor, rate: float, steps: int
+) -> Iterator[Tensor]:
+    """The pictures after each step of Adam."""
+    images = nn.Parameter(starts.clone())
+    adam = torch.optim.Adam([images], lr=rate)
+    evaluate = evaluation(images, loss, _LOSS_SCALE)
+    for step in range(steps):
+        falling = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))
+        adam.param_groups[0]["lr"] = rate * falling
+        take_step(images, adam, evaluate)
+        yield images.detach().clone()
+
+
+def _loss(tensors: Mapping[str, Tensor], examples: _Examples) -> Tensor:
+    """Relative errors of maps, of Gram matrices, and of their differences to the painting's.
+
+    The mean over the examples of each.
+    """
+
+    def squares(x: Tensor) -> Tensor:
+        """Sums of squares, (E, _EACH)."""
+        return x.square().flatten(1).sum(1).view(-1, _EACH)
+
     losses = []
-    with torch.autocast(example.shallow.device.type, torch.bfloat16):
-        maps = dict(_maps(tensors, TRAINED, example.shallow))
-        for name, target in example.targets.items():
+    with torch.autocast(examples.shallow.device.type, torch.bfloat16):
+        maps = dict(_maps(tensors, TRAINED, examples.shallow))
+        for name, target in examples.targets.items():
             wanted = target.float()
-            error = (maps[name].float() - wanted).square().sum() / wanted.square().sum()
-            losses.append(2 * error)
+            errors = squares(maps[name].float() - wanted).sum(1) / squares(wanted).sum(1)
+            losses.append(2 * errors.mean())
             if name in STYLE_LAYERS:
                 grams, true = gram_matrix(maps[name]), gram_matrix(target)
-                norms = true.square().sum((1, 2))
-                losses.append(((grams - true).square().sum((1, 2)) / norms).mean())
+                norms = squares(true)
+                losses.append((squares(grams - true) / norms).mean())
                 # As a style loss has it: the error of the way left, against the whole way.
-                errors = (grams - grams[1:2]) - (true - true[1:2])
-                way = (true[0] - true[1]).square().sum() + 0.02 * norms[1]
-                losses.append(errors[2:].square().sum((1, 2)).mean() / way)
+                grams, true = (
+                    (one := gram.view(-1, _EACH, *gram.shape[1:])) - one[:, 1:2]
+                    for gram in (grams, true)
+                )
+                ways = true[:, 0].square().sum((1, 2)) + 0.02 * norms[:, 1]
+                left = (grams - true)[:, 2:].square().sum((2, 3)).mean(1)
+                losses.append((left / ways).mean())
     return torch.stack(losses).sum()

@@ -19,10 +19,13 @@ digits.
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,8 @@ from overpaint.errors import ConfigError, ImageError, WeightsError
 from overpaint.records.environment import versions
 
 WIDTHS = (24, 24, 64, 64, *[128] * 4, *[240] * 4, 320)
+BALANCE = (2.0, 2.0, 1.75, 1.5, 0.9)
+PREFETCHED = 32  # pairs that each process which draws is ahead
 LICENCE = (
     "Derived from the weights of VGG-19 by the Visual Geometry Group, University of Oxford, which "
     "are under CC BY 4.0; changed: fewer channels, refitted and fine-tuned."
@@ -62,7 +67,7 @@ class Pictures:
     """Everything there is to learn from, and how it is drawn."""
 
     def __init__(self, seed: int, edge: int, gcompris: Path | None = None) -> None:
-        self._rng = np.random.default_rng(seed)
+        self._seed = seed
         self._edge = edge
         self.photos = photos()
         self.paintings = paintings()
@@ -71,44 +76,40 @@ class Pictures:
                 of_kind = self.paintings if digest in GCOMPRIS_PAINTINGS else self.photos
                 of_kind.append(picture)
 
-    def texture(self) -> Picture:
+    def __getitem__(self, index: int) -> tuple[Picture, Picture]:
+        """A photo and a painting, (3, edge, edge): always the same for one index, from 0 on."""
+        rng = np.random.default_rng((self._seed, index))
+        photo, painting = self._photo(rng), self._painting(rng)
+        return np.moveaxis(photo, -1, 0).copy(), np.moveaxis(painting, -1, 0).copy()
+
+    def _photo(self, rng: np.random.Generator) -> Picture:
+        """A piece of a photo, sometimes of a texture."""
+        source = _pick(rng, self.photos) if rng.random() < 0.85 else self._texture(rng)
+        return random_piece(rng, source, self._edge)
+
+    def _painting(self, rng: np.random.Generator) -> Picture:
+        """A piece of a painting, of a photo painted over, of a texture, or of a photo."""
+        kind = rng.random()
+        if kind < 0.3:
+            source = _pick(rng, self.paintings)
+        elif kind < 0.65:
+            colours = self.photos if rng.random() < 0.7 else self.paintings
+            piece = random_piece(rng, _pick(rng, colours), self._edge * 3 // 2)
+            source = brush_strokes(rng, piece)
+        else:
+            source = self._texture(rng) if kind < 0.85 else _pick(rng, self.photos)
+        return random_piece(rng, source, self._edge)
+
+    def _texture(self, rng: np.random.Generator) -> Picture:
         """Dead leaves or noise."""
         size = (self._edge * 3 // 2, self._edge * 3 // 2)
-        if self._rng.random() < 0.75:
-            return dead_leaves(self._rng, size)
-        return power_law_noise(self._rng, size, self._rng.uniform(0.6, 2))
+        if rng.random() < 0.75:
+            return dead_leaves(rng, size)
+        return power_law_noise(rng, size, rng.uniform(0.6, 2))
 
-    def _pick(self, pictures: list[Picture]) -> Picture:
-        return pictures[self._rng.integers(len(pictures))]
 
-    def photo(self) -> Picture:
-        """A piece of a photo, sometimes of a texture."""
-        source = self._pick(self.photos) if self._rng.random() < 0.85 else self.texture()
-        return random_piece(self._rng, source, self._edge)
-
-    def painting(self) -> Picture:
-        """A piece of a painting, of a photo painted over, of a texture, or of a photo."""
-        kind = self._rng.random()
-        if kind < 0.3:
-            source = self._pick(self.paintings)
-        elif kind < 0.65:
-            size = self._edge * 3 // 2
-            colours = self.photos if self._rng.random() < 0.7 else self.paintings
-            source = brush_strokes(self._rng, random_piece(self._rng, self._pick(colours), size))
-        else:
-            source = self.texture() if kind < 0.85 else self._pick(self.photos)
-        return random_piece(self._rng, source, self._edge)
-
-    def mixture(self, count: int) -> Picture:
-        """(count, edge, edge, 3): pieces of everything, every fourth with noise on it."""
-        pieces = []
-        for index in range(count):
-            piece = self.photo() if index % 2 else self.painting()
-            if index % 4 == 3:
-                noise = self._rng.random(piece.shape, np.float32)
-                piece = piece + np.float32(0.35) * (noise - piece)
-            pieces.append(piece)
-        return np.stack(pieces)
+def _pick(rng: np.random.Generator, pictures: list[Picture]) -> Picture:
+    return pictures[rng.integers(len(pictures))]
 
 
 def make(arguments: argparse.Namespace) -> None:
@@ -122,16 +123,10 @@ def make(arguments: argparse.Namespace) -> None:
     from overpaint.encoder.weights import load_weights
     from overpaint.optimisation.device import choose_device, device_name, require_accelerator
 
-    def tensor(pictures: Picture) -> torch.Tensor:
-        return torch.from_numpy(np.moveaxis(pictures, -1, -3).copy())
-
-    def draw() -> tuple[torch.Tensor, torch.Tensor]:
-        return tensor(pictures.photo())[None], tensor(pictures.painting())[None]
-
     def errors(tensors: dict[str, torch.Tensor]) -> dict[str, float]:
         """Relative squared errors at the kept channels, on the picture held out."""
         with torch.no_grad():
-            held = tensor(held_out())[None]
+            held = torch.from_numpy(held_out()).movedim(-1, 0)[None].contiguous()
             true, seen = teacher_network(held), Vgg19Features(layers, tensors)(held)
         found = {}
         for layer in SLIM_CONVOLUTIONS:
@@ -142,11 +137,30 @@ def make(arguments: argparse.Namespace) -> None:
 
     began = time.monotonic()
     require_accelerator(arguments.accelerator)
+    device = choose_device(arguments.accelerator)
+    settings = Distillation(
+        **{field.name: getattr(arguments, field.name) for field in fields(Distillation)}
+    )
     pictures = Pictures(arguments.seed, arguments.edge, arguments.gcompris)
+    refitting, distilling = arguments.pictures // 2, settings.rounds * settings.examples
+    # A CPU that trains has no time to draw beside it; those beside a GPU draw ahead from now on.
+    workers = (os.cpu_count() or 1) if device.type != "cpu" and arguments.steps else 0
+    pairs = iter(
+        torch.utils.data.DataLoader(
+            pictures,  # type: ignore[arg-type]  # it has the one method that is needed
+            batch_size=None,
+            sampler=range(refitting + distilling),
+            num_workers=workers,
+            prefetch_factor=PREFETCHED if workers else None,
+        )
+    )
     teacher = load_weights(arguments.weights, SLIM_CONVOLUTIONS)
     layers = [name for name in SLIM_LAYER_NAMES if name.startswith("relu")]
     teacher_network = Vgg19Features(layers, teacher.tensors)
-    sample = tensor(pictures.mixture(arguments.pictures))
+    sample = torch.stack([one for pair in itertools.islice(pairs, refitting) for one in pair])
+    generator = torch.Generator().manual_seed(arguments.seed)
+    noisy = sample[3::4]  # every other painting
+    noisy.lerp_(torch.rand(noisy.shape, generator=generator), 0.35)
     tensors, channels = slim_down(teacher.tensors, arguments.widths, sample, seed=arguments.seed)
     making: dict[str, Any] = {
         "seed": arguments.seed,
@@ -165,15 +179,11 @@ def make(arguments: argparse.Namespace) -> None:
         "Refitted in %.0f s; errors %s", time.monotonic() - began, making["errors_after_refitting"]
     )
     if arguments.steps:
-        settings = Distillation(
-            steps=arguments.steps, rounds=arguments.rounds, examples=arguments.examples
-        )
-        device = choose_device(arguments.accelerator)
         tensors = distil(
             teacher.tensors,
             tensors,
             channels,
-            draw,
+            pairs,
             settings=settings,
             device=device,
             seed=arguments.seed,
@@ -230,16 +240,24 @@ def main() -> None:
         help=f"channels of the convolutions ({' '.join(map(str, WIDTHS))})",
     )
     for name, kind, default, what in (
-        ("pictures", at_least(4), 120, "to refit on"),
+        ("pictures", at_least(4, 2), 120, "to refit on"),
         ("edge", at_least(32, 16), 192, "of a picture, pixels"),
-        ("steps", at_least(0), 4500, "of step 3; 0: without it"),
-        ("rounds", at_least(1), 8, "of painting"),
-        ("examples", at_least(1), 56, "painted a round"),
+        ("steps", at_least(0), 4000, "of step 3; 0: without it"),
+        ("rounds", at_least(1), 6, "of painting"),
+        ("examples", at_least(1), 40, "painted a round"),
+        ("longest", at_least(8), 32, "steps at most that an example is painted"),
+        ("batch", at_least(1), 2, "examples a step"),
         ("seed", at_least(0), 0, "of everything random"),
     ):
         parser.add_argument(
             f"--{name}", type=kind, default=default, metavar="N", help=f"{what} (%(default)s)"
         )
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=0.015,
+        help="of step 3 at its start, as a share of a kernel's root mean square (%(default)s)",
+    )
     parser.add_argument(
         "--gcompris",
         type=Path,
@@ -249,9 +267,11 @@ def main() -> None:
     parser.add_argument(
         "--balance",
         type=float,
-        default=1.3,
-        help="factor of the style losses against content that the slim network overlooks less "
-        "(%(default)s; docs/slim_encoder.md)",
+        nargs=len(BALANCE),
+        default=BALANCE,
+        metavar="N",
+        help="factors of the style losses of blocks 1 to 5 against content that the slim network "
+        f"overlooks less ({' '.join(map(str, BALANCE))}; docs/slim_encoder.md)",
     )
     parser.add_argument(
         "--accelerator",
@@ -263,8 +283,9 @@ def main() -> None:
     for width, layer in zip(arguments.widths, SLIM_CONVOLUTIONS, strict=True):
         if width > layer.out_channels:
             parser.error(f"--widths: {layer.conv} has {layer.out_channels} channels, not {width}")
-    if not 0 < arguments.balance < 100:
-        parser.error(f"--balance: {arguments.balance} is not above 0 and below 100")
+    for balance in arguments.balance:
+        if not 0 < balance < 100:
+            parser.error(f"--balance: {balance} is not above 0 and below 100")
     if arguments.output.suffix != ".safetensors":
         parser.error(f"--output: '{arguments.output}' must end in .safetensors")
     logging.basicConfig(format="%(message)s", level="INFO")

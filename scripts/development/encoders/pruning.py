@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from overpaint.encoder.calibration import Calibration
-from overpaint.encoder.layers import SLIM_CONVOLUTIONS
+from overpaint.encoder.layers import SLIM_CONVOLUTIONS, convolutions_up_to
 from overpaint.encoder.vgg import Vgg19Features, normalized
 from overpaint.losses.gram import gram_matrix
 
@@ -98,7 +98,11 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor, *, at_once: int = _PICTURE
 
 
 def calibrate(
-    teacher: Vgg19Features, slim: Vgg19Features, pictures: Tensor, *, balance: float = 1.0
+    teacher: Vgg19Features,
+    slim: Vgg19Features,
+    pictures: Tensor,
+    *,
+    balance: Sequence[float] = (1.0,) * 5,
 ) -> dict[str, Calibration]:
     """How much larger VGG-19's content and style distances are than a slim network's.
 
@@ -106,7 +110,7 @@ def calibrate(
         teacher: with the same layers as `slim`.
         slim: the network to calibrate.
         pictures: (N, 3, H, W), sRGB in [0, 1], N at least 2; each is compared with the next.
-        balance: what else the style losses are multiplied by.
+        balance: what else the style losses of each block are multiplied by.
     """
     sums = {layer: torch.zeros(2, 2, dtype=torch.float64) for layer in slim.layers}
     channels: dict[str, int] = {}
@@ -123,7 +127,12 @@ def calibrate(
                     before[layer] = read
     ratios = {layer: total[0] / total[1] for layer, total in sums.items()}
     return {
-        layer: Calibration(float(content), float(style), channels[layer], balance)
+        layer: Calibration(
+            float(content),
+            float(style),
+            channels[layer],
+            balance[convolutions_up_to([layer])[-1].block - 1],
+        )
         for layer, (content, style) in ratios.items()
     }
 

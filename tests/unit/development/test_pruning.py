@@ -140,7 +140,7 @@ def test_calibrated_losses_are_those_of_the_whole_network_but_for_the_balance(
     layers = {"relu1_1": 1.0, "conv2_1": 0.5, "relu3_1": 2.0}
     names = ("relu2_2", *layers)
     wide, bare = Vgg19Features(names, doubled(narrow)), Vgg19Features(names, narrow)
-    found = calibrate(wide, bare, pictures(3, seed=1), balance=1.5)
+    found = calibrate(wide, bare, pictures(3, seed=1), balance=(1.5,) * 5)
     slim = Vgg19Features(names, narrow, calibration=found)
     photo, painting, image = pictures(3, seed=2).split(1)
 
@@ -163,3 +163,12 @@ def test_calibrated_losses_are_those_of_the_whole_network_but_for_the_balance(
 
     with torch.no_grad():
         assert losses(slim, 1.5) == pytest.approx(losses(wide, 1.0), rel=1e-4)
+
+
+def test_each_block_has_its_balance() -> None:
+    network = Vgg19Features(SLIM_LAYER_NAMES, random_tensors())
+    balance = (2.0, 3.0, 5.0, 7.0, 11.0)
+    found = calibrate(network, network, pictures(2), balance=balance)
+    for layer in SLIM_CONVOLUTIONS:
+        for name in (layer.conv, layer.relu):
+            assert found[name].balance == balance[layer.block - 1]
