@@ -146,7 +146,7 @@ def test_a_loaded_encoder_takes_an_image_as_a_whole() -> None:
 def test_the_slim_encoder_brings_its_calibration() -> None:
     encoder = load_encoder("vgg19_slim")
     assert encoder.calibration == read_slim(BUILT_IN)[1].calibration
-    assert encoder(picture(16, 16))["relu5_1"].shape == (1, 256, 1, 1)
+    assert encoder(picture(16, 16))["relu5_1"].shape == (1, 320, 1, 1)
 
 
 @pytest.mark.parametrize("name", ["vgg19", "vgg19_slim"])
