@@ -10,6 +10,8 @@ import torch
 from conftest import InterruptAfter
 from PIL import Image
 
+from overpaint.pictures.io import read_picture, resize
+from overpaint.pictures.tensors import enlarge_picture, to_picture, to_tensor
 from overpaint.runs import pyramid
 from overpaint.runs.stylize import stylize
 from overpaint.settings.schema import Config
@@ -74,6 +76,33 @@ def test_an_interrupt_at_a_small_size_leaves_a_whole_picture(
     result = stylize(make_config(*COARSE_TO_FINE), callbacks=[InterruptAfter(2)])
     assert (result.interrupted, result.steps) == (True, 2)
     assert result.image.size == (64, 48)
+
+
+def test_the_picture_itself_is_carried_on_or_its_paint_over_the_photo(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a pull and nearly without a rate, what was carried is what comes out."""
+    still = (*COARSE_TO_FINE, "optimizer.lr=1e-7", "init.mode=content")
+    found = {
+        carry: np.asarray(stylize(make_config(*still, f"schedule.carry={carry}")).image, float)
+        for carry in ("paint", "picture")
+    }
+    config = make_config(*still)
+    photo = resize(read_picture(config.content.image), (48, 64))
+    small = to_tensor(resize(read_picture(config.content.image), (24, 32)))
+    enlarged = to_picture(enlarge_picture(small, (48, 64)))
+    assert np.abs(found["paint"] - np.asarray(photo, float)).max() <= 1
+    assert np.abs(found["picture"] - np.asarray(enlarged, float)).max() <= 1
+    assert np.abs(found["picture"] - found["paint"]).max() > 5
+
+
+def test_covariances_paint_another_picture_than_gram_matrices(make_config: MakeConfig) -> None:
+    gram, covariance = (
+        stylize(make_config("schedule.steps=5", f"style.statistics={name}"))
+        for name in ("gram", "covariance")
+    )
+    assert np.abs(np.asarray(gram.image, float) - np.asarray(covariance.image)).mean() > 0.5
+    assert gram.losses["style"] != pytest.approx(covariance.losses["style"], rel=0.01)
 
 
 def test_a_larger_style_scale_gives_another_picture(make_config: MakeConfig) -> None:

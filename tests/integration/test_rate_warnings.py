@@ -218,7 +218,7 @@ def test_a_start_without_a_finite_loss_leaves_the_start_and_nulls(
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("preset", ["default", "preview", "gatys", "paper"])
+@pytest.mark.parametrize("preset", ["default", "painterly", "preview", "gatys", "paper"])
 def test_the_presets_rates_are_found_no_fault_with(
     make_config: MakeConfig, real_weights: Path, preset: str
 ) -> None:

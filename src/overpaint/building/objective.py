@@ -42,6 +42,7 @@ def build_objective(
         style_weight=config.style.weight,
         tv_weight=config.loss.tv_weight,
         normalization=config.loss.normalization,
+        statistics=config.style.statistics,
         image_weights=config.style.image_weights or None,
     )
 

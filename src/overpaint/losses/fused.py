@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 # Positions multiplied at once, at most and at least, and the least number of such runs.
 _LONGEST, _SHORTEST, _RUNS = 768, 32, 16
+_HALVES = (torch.bfloat16, torch.float16)
 
 
 def with_gram(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,10 +24,32 @@ def with_gram(features: Tensor) -> tuple[Tensor, Tensor]:
 
     Shapes and errors are those of `gram.gram_matrix`.
     """
+    same, gram, _ = _moments(features, mean=False)
+    return same, gram
+
+
+def with_moments(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The features, to be used from here on, their Gram matrix, and their means over positions.
+
+    Args:
+        features: (B, C, H, W), any float dtype; accumulated in float32 or wider.
+
+    Returns:
+        (B, C, H, W), (B, C, C) and (B, C).
+
+    Raises:
+        ValueError: if `features` is not four-dimensional.
+    """
+    same, gram, mean = _moments(features, mean=True)
+    assert mean is not None
+    return same, gram, mean
+
+
+def _moments(features: Tensor, *, mean: bool) -> tuple[Tensor, Tensor, Tensor | None]:
     if features.ndim != 4:
         raise ValueError(f"expected (B, C, H, W) features, got {tuple(features.shape)}")
-    same, gram = _WithGram.apply(features)
-    return same, gram
+    found: tuple[Tensor, Tensor, Tensor | None] = _WithMoments.apply(features, mean)
+    return found
 
 
 def with_squared_distance(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,29 +68,43 @@ def with_squared_distance(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 def at_least_float32(x: Tensor) -> Tensor:
     """Half precision widened; float32 and float64 as they are."""
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+    return x.float() if x.dtype in _HALVES else x
 
 
-class _WithGram(torch.autograd.Function):
-    """F and G = F F^T / M; the gradient by F is dF + (dG + dG^T) F / M, in one product.
+class _WithMoments(torch.autograd.Function):
+    """F, G = F F^T / M and m = F 1 / M; the gradient by F is dF + (dG + dG^T) F / M + dm 1^T / M.
 
     With bfloat16 features the products are made of bfloat16 factors, as autocast makes those of
     the convolutions.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, features: Tensor, mean: bool) -> tuple[Tensor, Tensor, Tensor | None]:
         ctx.save_for_backward(features)
         ctx.set_materialize_grads(False)
         with torch.autocast(features.device.type, enabled=False):
-            return features, _product_over_positions(_positions_first(features))
+            rows = _positions_first(features)
+            wide = torch.float32 if rows.dtype in _HALVES else rows.dtype
+            means = rows.mean(1, dtype=wide) if mean else None
+            return features, _product_over_positions(rows), means
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_features: Tensor | None, grad_gram: Tensor | None) -> Tensor | None:
-        if grad_gram is None:
-            return grad_features
+    def backward(
+        ctx: Any,
+        grad_features: Tensor | None,
+        grad_gram: Tensor | None,
+        grad_mean: Tensor | None,
+    ) -> tuple[Tensor | None, None]:
         (features,) = ctx.saved_tensors
+        if grad_mean is not None:
+            each = grad_mean[:, :, None, None] / (features.shape[2] * features.shape[3])
+            each = each.to(features.dtype)
+            grad_features = (
+                each.expand_as(features) if grad_features is None else grad_features + each
+            )
+        if grad_gram is None:
+            return grad_features, None
         batch, channels, height, width = features.shape
         # The gradient keeps the layout of the features.
         keeps = features.is_contiguous()
@@ -82,8 +119,8 @@ class _WithGram(torch.autograd.Function):
                 added = grad_features.flatten(2) if keeps else _positions_first(grad_features)
                 product = torch.baddbmm(added, *factors)
         if keeps:
-            return product.reshape(batch, channels, height, width)
-        return product.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
+            return product.reshape(batch, channels, height, width), None
+        return product.reshape(batch, height, width, channels).permute(0, 3, 1, 2), None
 
 
 class _WithSquaredDistance(torch.autograd.Function):

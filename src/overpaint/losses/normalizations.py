@@ -35,7 +35,8 @@ class Normalization:
     content: Callable[[Tensor, Calibration], Tensor | float]
     """From the target features P, (1, N, H, W)."""
     style: Callable[[Tensor, int, Calibration], Tensor | float]
-    """From the target Gram matrix A, (1, N, N), and the image's number of positions M."""
+    """From the target Gram matrix A, (1, N, N), or another statistic (`statistics`), and the
+    image's number of positions M."""
     growth: tuple[int, int]
     """The powers of M with which the content and the style loss of one picture grow."""
 

@@ -9,7 +9,7 @@ the papers have no such term (weight 0).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,9 +20,10 @@ from overpaint.encoder.calibration import Calibration
 from overpaint.encoder.layers import CONTENT_LAYERS, STYLE_LAYERS
 from overpaint.encoder.vgg import Visit
 from overpaint.errors import lookup
-from overpaint.losses.fused import at_least_float32, with_gram, with_squared_distance
-from overpaint.losses.gram import gram_matrix, total_variation
-from overpaint.losses.normalizations import NORMALIZATIONS
+from overpaint.losses.fused import at_least_float32, with_squared_distance
+from overpaint.losses.gram import total_variation
+from overpaint.losses.normalizations import NORMALIZATIONS, Normalization
+from overpaint.losses.statistics import STATISTICS
 
 MAIN_LOSSES = ("total", "content", "style")
 """Of `LossTerms.named`, those that stand for a picture in one line."""
@@ -75,8 +76,8 @@ class LossTerms:
         )
 
 
-class _Target(nn.Module):
-    """One layer's target, and the factor of its squared distance (layer weight included)."""
+class _ContentTarget(nn.Module):
+    """The photo's features of one layer, and the factor of the squared distance to them."""
 
     value: Tensor
     scale: Tensor
@@ -107,14 +108,16 @@ class Objective(nn.Module):
         style_weight: beta.
         tv_weight: of the total variation.
         normalization: a name in `NORMALIZATIONS`.
-        image_weights: share of each painting; their Gram matrices are averaged. Equal if None.
+        statistics: a name in `STATISTICS`; other than `gram` for `relative` losses alone.
+        image_weights: share of each painting; their statistics are averaged. Equal if None.
 
     The targets are computed here, under the autocast of the caller.
 
     Raises:
-        ConfigError: if a layer or `normalization` is unknown.
+        ConfigError: if a layer, `normalization` or `statistics` is unknown.
         ValueError: if there is no painting, no content or no style layer, another number of
-            `image_weights` than paintings, a picture too small for the layers, or an encoder that
+            `image_weights` than paintings, `statistics` that the normalization has no scale for, a
+            picture too small for the layers, or an encoder that
             does not reach as deep as they do.
 
     Gatys et al. 2015 (arXiv:1508.06576), eq. 7.
@@ -132,6 +135,7 @@ class Objective(nn.Module):
         style_weight: float = 7.0,
         tv_weight: float = 0.0,
         normalization: str = "relative",
+        statistics: str = "gram",
         image_weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
@@ -149,6 +153,9 @@ class Objective(nn.Module):
         self.content_targets = nn.ModuleDict()
         self.style_targets = nn.ModuleDict()
         scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
+        make_target = lookup(STATISTICS, statistics, "style.statistics")
+        if statistics != "gram" and normalization != "relative":
+            raise ValueError(f"{normalization} losses are about Gram matrices, not {statistics}")
         shares = image_weights or [1.0] * len(styles)
         with torch.no_grad():
             photo = encoder(content, self.layers)
@@ -156,14 +163,21 @@ class Objective(nn.Module):
             for layer, weight in content_layers.items():
                 target = at_least_float32(photo[layer])
                 scale = scales.content(target, self._calibration(layer, photo[layer]))
-                self.content_targets[layer] = _Target(target, weight * scale)
+                self.content_targets[layer] = _ContentTarget(target, weight * scale)
             for layer, weight in style_layers.items():
-                grams = [gram_matrix(painting[layer]) for painting in paintings]
-                gram = sum(s * g for s, g in zip(shares, grams, strict=True)) / sum(shares)
-                assert isinstance(gram, Tensor)
-                positions = photo[layer].shape[2] * photo[layer].shape[3]
-                scale = scales.style(gram, positions, self._calibration(layer, photo[layer]))
-                self.style_targets[layer] = _Target(gram, weight * scale)
+                self.style_targets[layer] = make_target(
+                    [painting[layer] for painting in paintings],
+                    shares,
+                    self._style_scale(scales, layer, weight, photo[layer]),
+                )
+
+    def _style_scale(
+        self, scales: Normalization, layer: str, weight: float, photo: Tensor
+    ) -> Callable[[Tensor], Tensor | float]:
+        """From a target to the factor of its squared distance, layer weight included."""
+        positions = photo.shape[2] * photo.shape[3]
+        calibration = self._calibration(layer, photo)
+        return lambda target: weight * scales.style(target, positions, calibration)
 
     def _calibration(self, layer: str, features: Tensor) -> Calibration:
         """That of a slimmer network, or the one that changes nothing."""
@@ -181,8 +195,7 @@ class Objective(nn.Module):
         def measure(layer: str, features: Tensor) -> Tensor:
             """Adds the losses of one layer; returns its features, to be used from here on."""
             if layer in self.style_targets:
-                features, gram = with_gram(features)
-                style[layer] = self.style_targets[layer](gram)[1]
+                features, style[layer] = self.style_targets[layer](features)
             if layer in self.content_targets:
                 features, content[layer] = self.content_targets[layer](features)
             return features

@@ -77,6 +77,14 @@ def enlarge_paint(image: Tensor, photo: Image.Image, larger: Image.Image) -> Ten
     return (to_tensor(larger) + paint).clamp(0, 1)
 
 
+def enlarge_picture(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """A picture at a larger size, (1, 3, H, W) to (1, 3, H', W') in [0, 1], on its device."""
+    if tuple(image.shape[-2:]) == size:
+        return image
+    enlarged: Tensor = F.interpolate(image, size=size, mode="bicubic", align_corners=False)
+    return enlarged.clamp(0, 1)
+
+
 def clamped_share(image: Tensor) -> float:
     """The share, in [0, 1], of an image's values that are exactly 0 or 1; waits for the device."""
     return float(((image == 0) | (image == 1)).float().mean())

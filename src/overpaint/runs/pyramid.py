@@ -1,8 +1,8 @@
 """The optimisation of one run, coarse to fine: one Lightning fit per size.
 
-From one size to the next the paint, which is the difference to the photo, is enlarged; the targets
-are computed anew, the step count and the rate schedule go on, and the optimiser starts afresh, for
-its moments belong to other pixels.
+From one size to the next the picture is enlarged, or the paint alone, which is its difference to
+the photo (`schedule.carry`); the targets are computed anew, the step count and the rate schedule go
+on, and the optimiser starts afresh, for its moments belong to other pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from collections.abc import Callable, Sequence
 
 import pytorch_lightning as pl
 import torch
+from PIL import Image
 from rich.console import Console
+from torch import Tensor
 
 from overpaint.building.encoder import build_encoder, choose_precision
 from overpaint.building.objective import build_problem
@@ -33,7 +35,8 @@ from overpaint.optimisation.memory import peak_memory_bytes, reset_peak_memory
 from overpaint.optimisation.module import StyleTransferModule
 from overpaint.optimisation.schedule import Scale, plan_scales
 from overpaint.optimisation.verdicts import Finding
-from overpaint.pictures.tensors import enlarge_paint, to_picture
+from overpaint.pictures.io import size_of
+from overpaint.pictures.tensors import enlarge_paint, enlarge_picture, to_picture
 from overpaint.records.result import PaintResult
 from overpaint.settings.schema import Config
 
@@ -131,7 +134,7 @@ class _Pyramid:
             sized = self._inputs.at(scale.long_edge, style_scale=config.style.scale)
         before, image = self._module, None
         if before is not None:
-            image = enlarge_paint(before.image.detach(), self._inputs.content, sized.content)
+            image = self._enlarged(before.image.detach(), sized.content)
         with self._arithmetic():
             problem = build_problem(config, sized, self._encoder, self.precision, image=image)
         measure = None
@@ -145,6 +148,12 @@ class _Pyramid:
             evaluations=before.evaluations if before is not None else 0,
             measure=measure,
         )
+
+    def _enlarged(self, image: Tensor, photo: Image.Image) -> Tensor:
+        """What the next size starts from; `photo` has that size."""
+        if self._config.schedule.carry == "picture":
+            return enlarge_picture(image, size_of(photo))
+        return enlarge_paint(image, self._inputs.content, photo)
 
     def fit(self, scale: Scale) -> None:
         """The steps of one size."""

@@ -103,6 +103,11 @@ def _clashes(config: Config) -> Iterator[str]:
     optimizer = config.optimizer
     if optimizer.sgd.nesterov and optimizer.sgd.momentum == 0:
         yield "optimizer.sgd.nesterov: needs optimizer.sgd.momentum above 0."
+    if config.style.statistics != "gram" and config.loss.normalization != "relative":
+        yield (
+            f"style.statistics: {config.style.statistics} is for loss.normalization=relative; "
+            f"{config.loss.normalization} losses are formulas of Gram matrices."
+        )
     scales, shares = config.schedule.scales, config.schedule.shares
     if not scales or scales[-1] != 1 or list(scales) != sorted(set(scales)):
         yield f"schedule.scales: {list(scales)} must rise and end with 1.0, the result's size."

@@ -28,11 +28,13 @@ from overpaint.settings.kinds import (
 
 InitMode = Literal["content", "noise", "blend", "multiply", "style", "file"]
 NormalizationName = Literal["relative", "gatys", "paper"]
+StatisticsName = Literal["gram", "covariance"]
 OptimizerName = Literal["adam", "lbfgs", "sgd"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Compile = Literal["auto", "always", "never"]
+Carried = Literal["paint", "picture"]
 RateSchedule = Literal["constant", "cosine"]
 Task = Literal["run", "tune"]
 
@@ -58,6 +60,7 @@ class StyleConfig:
     image_weights: tuple[NotNegative, ...] = ()
     layers: dict[Text, NotNegative] = field(default_factory=STYLE_LAYERS.copy)
     weight: NotNegative = 7.0
+    statistics: StatisticsName = "gram"
     scale: Positive = 1.0
 
 
@@ -145,6 +148,7 @@ class ScheduleConfig:
     steps: Count = 80
     scales: tuple[Scale, ...] = (1.0,)
     shares: tuple[Positive, ...] = ()
+    carry: Carried = "paint"
     lr: RateSchedule = "cosine"
     lr_final: Share = 0.05
 

@@ -5,7 +5,12 @@ import torch
 from conftest import draw, positions
 from torch import Tensor
 
-from overpaint.losses.fused import at_least_float32, with_gram, with_squared_distance
+from overpaint.losses.fused import (
+    at_least_float32,
+    with_gram,
+    with_moments,
+    with_squared_distance,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,6 +61,28 @@ def test_gram_of_bfloat16_is_within_a_fraction_of_its_rounding(
     assert gram.dtype == torch.float32
     exact = features.double().flatten(2) @ features.double().flatten(2).mT / positions(features)
     assert (gram - exact).norm() < 2**-9 / 4 * exact.norm()
+
+
+@pytest.mark.parametrize("size", [(64, 48), (5, 6)])
+@LAYOUTS
+def test_means_of_bfloat16_are_summed_in_float32(
+    size: tuple[int, int], layout: torch.memory_format
+) -> None:
+    features = draw((2, 12, *size), seed=8).relu().bfloat16().to(memory_format=layout)
+    _, gram, mean = with_moments(features)
+    assert torch.equal(gram, with_gram(features)[1])
+    torch.testing.assert_close(mean, features.float().mean((2, 3)))
+
+
+@LAYOUTS
+def test_gradients_of_the_moments_agree_with_finite_differences(
+    layout: torch.memory_format,
+) -> None:
+    features = a_map(1, layout=layout)
+    for outputs in ([0], [1], [2], [0, 1], [0, 2], [1, 2], [0, 1, 2]):
+        assert torch.autograd.gradcheck(
+            lambda x, outputs=outputs: tuple(with_moments(x)[i] for i in outputs), features
+        )
 
 
 @LAYOUTS

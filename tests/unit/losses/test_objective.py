@@ -303,7 +303,7 @@ def test_measuring_while_encoding_gives_the_gradient_of_measuring_afterwards(
     for layer, one in target.style_targets.items():
         rows = maps[layer].flatten(2)
         gram = rows @ rows.mT / rows.shape[2]
-        losses = losses + 3.0 * one.scale * (gram - one.value).square().sum()
+        losses = losses + 3.0 * one.scale * (gram - one.gram).square().sum()
     assert isinstance(losses, Tensor)
     torch.testing.assert_close(terms.total.sum(), losses)
     assert list(terms.style_layers) == ["relu2_1", "relu1_1"]
@@ -368,3 +368,17 @@ def test_an_objective_needs_a_layer_of_each_kind(which: str) -> None:
     image = draw((1, 2, 3, 3), seed=0)
     with pytest.raises(ValueError, match="need weights above 0"):
         objective(image, image, **{which: {"relu1_1": 0.0}})
+
+
+def test_statistics_are_those_asked_for_and_the_papers_know_one() -> None:
+    photo, painting, image = (draw((1, 3, 4, 5), seed) for seed in range(3))
+    gram, covariance = (
+        objective(photo, painting, normalization="relative", statistics=name)(image).style.item()
+        for name in ("gram", "covariance")
+    )
+    assert gram != pytest.approx(covariance, rel=0.01)
+    for normalization in ("gatys", "paper"):
+        with pytest.raises(ValueError, match=f"{normalization} losses are about Gram matrices"):
+            objective(photo, painting, normalization=normalization, statistics="covariance")
+    with pytest.raises(ConfigError, match=r"^unknown style\.statistics .covarianse.; did you mean .covariance"):
+        objective(photo, painting, statistics="covarianse")

@@ -16,6 +16,7 @@ from overpaint.errors import ConfigError, ImageError
 from overpaint.pictures.tensors import (
     clamped_share,
     enlarge_paint,
+    enlarge_picture,
     load_picture,
     start_image,
     to_picture,
@@ -291,7 +292,17 @@ def test_enlarged_paint_is_clamped() -> None:
     assert (found.min().item(), found.max().item()) == (0, 1)
 
 
+def test_an_enlarged_picture_is_smooth_and_stays_in_range() -> None:
+    ramp = torch.linspace(0, 1, 16).expand(1, 3, 12, 16)
+    found = enlarge_picture(ramp, (24, 32))
+    assert found.shape == (1, 3, 24, 32)
+    assert (found.min().item(), found.max().item()) == (0, 1)
+    inside = (torch.arange(4, 28) + 0.5) / 2 - 0.5
+    torch.testing.assert_close(found[0, 0, 5, 4:28], inside / 15, atol=0.005, rtol=0)
+
+
 def test_a_picture_of_the_right_size_is_not_enlarged() -> None:
     painted = image(0, 24, 40)
     photo = Image.new("RGB", (80, 48))
     assert enlarge_paint(painted, photo, photo.resize((40, 24))) is painted
+    assert enlarge_picture(painted, (24, 40)) is painted

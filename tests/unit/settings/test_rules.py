@@ -43,6 +43,10 @@ def words(overrides: str) -> list[str]:
         ("style.image_weights=[0]", "style.image_weights: all are 0"),
         ("content.weight=0 style.weight=0", "content.weight and style.weight: both are 0"),
         ("init.mode=file", "init.file: init.mode=file needs a picture"),
+        (
+            "style.statistics=covariance loss.normalization=gatys",
+            "style.statistics: covariance is for loss.normalization=relative; gatys losses are",
+        ),
         ("optimizer.name=sgd", "optimizer.lr: sgd has no default rate"),
         ("optimizer.sgd.nesterov=true", "optimizer.sgd.nesterov: needs optimizer.sgd.momentum abo"),
         (
