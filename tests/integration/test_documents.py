@@ -18,8 +18,9 @@ def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
             assert (document.parent / target).is_file(), target
 
 
-def test_the_gallery_shows_all_of_its_pictures() -> None:
-    text = (REPOSITORY / "docs" / "gallery.md").read_text(encoding="utf-8")
-    for picture in (REPOSITORY / "docs" / "gallery").iterdir():
-        assert f"(gallery/{picture.name})" in text
+@pytest.mark.parametrize("name", ["gallery", "looks"])
+def test_a_page_of_pictures_shows_all_of_them(name: str) -> None:
+    text = (REPOSITORY / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    for picture in (REPOSITORY / "docs" / name).iterdir():
+        assert f"({name}/{picture.name})" in text
         assert picture.stat().st_size < 250_000
