@@ -24,7 +24,8 @@ def with_gram(features: Tensor) -> tuple[Tensor, Tensor]:
 
     Shapes and errors are those of `gram.gram_matrix`.
     """
-    same, gram, _ = _moments(features, mean=False)
+    _require_maps(features)
+    same, gram = _WithGram.apply(features)
     return same, gram
 
 
@@ -40,16 +41,14 @@ def with_moments(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     Raises:
         ValueError: if `features` is not four-dimensional.
     """
-    same, gram, mean = _moments(features, mean=True)
-    assert mean is not None
+    _require_maps(features)
+    same, gram, mean = _WithMoments.apply(features)
     return same, gram, mean
 
 
-def _moments(features: Tensor, *, mean: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+def _require_maps(features: Tensor) -> None:
     if features.ndim != 4:
         raise ValueError(f"expected (B, C, H, W) features, got {tuple(features.shape)}")
-    found: tuple[Tensor, Tensor, Tensor | None] = _WithMoments.apply(features, mean)
-    return found
 
 
 def with_squared_distance(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,22 +70,38 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in _HALVES else x
 
 
-class _WithMoments(torch.autograd.Function):
-    """F, G = F F^T / M and m = F 1 / M; the gradient by F is dF + (dG + dG^T) F / M + dm 1^T / M.
+class _WithGram(torch.autograd.Function):
+    """F and G = F F^T / M; the gradient by F is dF + (dG + dG^T) F / M, in one product.
 
     With bfloat16 features the products are made of bfloat16 factors, as autocast makes those of
     the convolutions.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor, mean: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(features)
+        ctx.set_materialize_grads(False)
+        with torch.autocast(features.device.type, enabled=False):
+            return features, _product_over_positions(_positions_first(features))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_features: Tensor | None, grad_gram: Tensor | None) -> Tensor | None:
+        (features,) = ctx.saved_tensors
+        return _through_gram(features, grad_features, grad_gram)
+
+
+class _WithMoments(torch.autograd.Function):
+    """The same, and m = F 1 / M, whose gradient by F is dm 1^T / M."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(features)
         ctx.set_materialize_grads(False)
         with torch.autocast(features.device.type, enabled=False):
             rows = _positions_first(features)
             wide = torch.float32 if rows.dtype in _HALVES else rows.dtype
-            means = rows.mean(1, dtype=wide) if mean else None
-            return features, _product_over_positions(rows), means
+            return features, _product_over_positions(rows), rows.mean(1, dtype=wide)
 
     @staticmethod
     @once_differentiable
@@ -95,32 +110,36 @@ class _WithMoments(torch.autograd.Function):
         grad_features: Tensor | None,
         grad_gram: Tensor | None,
         grad_mean: Tensor | None,
-    ) -> tuple[Tensor | None, None]:
+    ) -> Tensor | None:
         (features,) = ctx.saved_tensors
         if grad_mean is not None:
             each = grad_mean[:, :, None, None] / (features.shape[2] * features.shape[3])
-            each = each.to(features.dtype)
-            grad_features = (
-                each.expand_as(features) if grad_features is None else grad_features + each
-            )
-        if grad_gram is None:
-            return grad_features, None
-        batch, channels, height, width = features.shape
-        # The gradient keeps the layout of the features.
-        keeps = features.is_contiguous()
-        rows = features.flatten(2) if keeps else _positions_first(features)
-        with torch.autocast(features.device.type, enabled=False):
-            symmetric = (grad_gram + grad_gram.transpose(1, 2)) / (height * width)
-            symmetric = symmetric.to(features.dtype)
-            factors = (symmetric, rows) if keeps else (rows, symmetric)
-            if grad_features is None:
-                product = torch.bmm(*factors)
-            else:
-                added = grad_features.flatten(2) if keeps else _positions_first(grad_features)
-                product = torch.baddbmm(added, *factors)
-        if keeps:
-            return product.reshape(batch, channels, height, width), None
-        return product.reshape(batch, height, width, channels).permute(0, 3, 1, 2), None
+            each = each.to(features.dtype).expand_as(features)
+            grad_features = each if grad_features is None else grad_features + each
+        return _through_gram(features, grad_features, grad_gram)
+
+
+def _through_gram(
+    features: Tensor, grad_features: Tensor | None, grad_gram: Tensor | None
+) -> Tensor | None:
+    """The gradient by F of what is made of F and its Gram matrix, in the layout of F."""
+    if grad_gram is None:
+        return grad_features
+    batch, channels, height, width = features.shape
+    keeps = features.is_contiguous()
+    rows = features.flatten(2) if keeps else _positions_first(features)
+    with torch.autocast(features.device.type, enabled=False):
+        symmetric = (grad_gram + grad_gram.transpose(1, 2)) / (height * width)
+        symmetric = symmetric.to(features.dtype)
+        factors = (symmetric, rows) if keeps else (rows, symmetric)
+        if grad_features is None:
+            product = torch.bmm(*factors)
+        else:
+            added = grad_features.flatten(2) if keeps else _positions_first(grad_features)
+            product = torch.baddbmm(added, *factors)
+    if keeps:
+        return product.reshape(batch, channels, height, width)
+    return product.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class _WithSquaredDistance(torch.autograd.Function):

@@ -380,5 +380,7 @@ def test_statistics_are_those_asked_for_and_the_papers_know_one() -> None:
     for normalization in ("gatys", "paper"):
         with pytest.raises(ValueError, match=f"{normalization} losses are about Gram matrices"):
             objective(photo, painting, normalization=normalization, statistics="covariance")
-    with pytest.raises(ConfigError, match=r"^unknown style\.statistics .covarianse.; did you mean .covariance"):
+    with pytest.raises(
+        ConfigError, match=r"^unknown style\.statistics .covarianse.; did you mean .covariance"
+    ):
         objective(photo, painting, statistics="covarianse")

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.losses.objective import Objective
+from overpaint.losses.statistics import STATISTICS
 from overpaint.optimisation.compiling import compiled_measure, is_compiling_wanted
 
 Parts = tuple[Objective, nn.Parameter]
@@ -24,7 +25,7 @@ def picture(seed: int, height: int = 16, width: int = 24) -> Tensor:
 
 @pytest.fixture
 def make_parts(make_encoder: Callable[..., Vgg19Features]) -> Callable[..., Parts]:
-    def build(height: int = 16, width: int = 24) -> Parts:
+    def build(height: int = 16, width: int = 24, statistics: str = "gram") -> Parts:
         objective = Objective(
             make_encoder("relu1_1", "relu2_1"),
             picture(0, height, width),
@@ -34,6 +35,7 @@ def make_parts(make_encoder: Callable[..., Vgg19Features]) -> Callable[..., Part
             content_weight=1.0,
             style_weight=5.0,
             tv_weight=2.0,
+            statistics=statistics,
         )
         return objective, nn.Parameter(picture(2, height, width))
 
@@ -81,12 +83,14 @@ def test_auto_compiles_long_runs_on_cuda_devices_alone(
 @pytest.mark.parametrize(
     "autocast", [nullcontext, partial(torch.autocast, "cpu", torch.bfloat16)], ids=["f32", "bf16"]
 )
+@pytest.mark.parametrize("statistics", STATISTICS)
 def test_compiled_losses_and_gradient_are_those_of_the_plain_function(
     make_parts: Callable[..., Parts],
     traced: list[int],
     autocast: Callable[[], AbstractContextManager[Any]],
+    statistics: str,
 ) -> None:
-    objective, image = make_parts()
+    objective, image = make_parts(statistics=statistics)
     before = image.detach().clone()
     measure = compiled_measure(objective, image, autocast=autocast)
     assert measure is not None
