@@ -145,7 +145,8 @@ def judge(
         size = size_of(next(iter(pictures.values())))
         source = read_picture(find_source(painting, [paintings]))
         if photo == painting:
-            bench = Bench(resize(source, size), resize(source, size), networks)
+            source = resize(source, size)
+            bench = Bench(source, source, networks)
         else:
             bench = Bench(
                 resize(read_picture(find_source(photo, [photos])), size),

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from overpaint.encoder.layers import CONTENT_LAYERS, SLIM_CONVOLUTIONS, STYLE_LAYERS, Convolution
 from overpaint.encoder.vgg import Vgg19Features, normalized
 from overpaint.losses.gram import gram_matrix, total_variation
+from overpaint.optimisation.schedule import rate_factor
 from overpaint.optimisation.step import evaluation, take_step
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def distil(
                     examples += _examples(whole, tensors, channels, some.flatten(0, 1))
         if len(order) < settings.batch:
             order += torch.randperm(len(examples), generator=generator).tolist()
-        falling = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / settings.steps))
+        falling = rate_factor("cosine", step, settings.steps, 0.02)
         for group, rate in rates:
             group["lr"] = rate * falling * min(1.0, (step + 1) / 30)
         drawn, order = order[: settings.batch], order[settings.batch :]
@@ -215,8 +216,6 @@ def _examples(
 
 
 def _together(examples: Sequence[_Examples]) -> _Examples:
-    if len(examples) == 1:
-        return examples[0]
     return _Examples(
         torch.cat([one.shallow for one in examples]),
         {name: torch.cat([one.targets[name] for one in examples]) for name in examples[0].targets},
@@ -302,8 +301,7 @@ def _paint(
     adam = torch.optim.Adam([images], lr=rate)
     evaluate = evaluation(images, loss, _LOSS_SCALE)
     for step in range(steps):
-        falling = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps))
-        adam.param_groups[0]["lr"] = rate * falling
+        adam.param_groups[0]["lr"] = rate * rate_factor("cosine", step, steps, 0.05)
         take_step(images, adam, evaluate)
         yield images.detach().clone()
 

@@ -9,17 +9,16 @@ from judging.colours import oklab
 from judging.structure import lightness
 from torch import Tensor
 
+from overpaint.pictures.tensors import clamped_share
+
 _BORDER = 16 / 512  # width of a band, as a share of the longer edge
 _FLOOR = 1e-9  # power of what cannot be seen: a millionth of full scale and less
 
 
 def clipped(picture: Tensor, photo: Tensor, painting: Tensor) -> float:
     """The share of values at 0 or 1, in [0, 1], above that of the source that has more of them."""
-
-    def share(one: Tensor) -> float:
-        return float(((one <= 0) | (one >= 1)).float().mean())
-
-    return max(0.0, share(picture) - max(share(photo), share(painting)))
+    usual = max(clamped_share(photo), clamped_share(painting))
+    return max(0.0, clamped_share(picture) - usual)
 
 
 def noise(picture: Tensor, photo: Tensor, painting: Tensor) -> float:

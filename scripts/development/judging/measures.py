@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from judging import faults
 from judging.colours import foreign_tints, oklab, palette_distance
 from judging.networks import CONTENT_BLOCKS, STYLE_BLOCKS, VGG_LAYERS, Network
@@ -36,8 +35,8 @@ class Bench:
         self._photo, self._painting = to_tensor(photo), to_tensor(painting)
         self._is_identity = photo == painting
         self._long_edge = max(photo.size)
-        self._layout = networks["net"](self._photo)
         if not self._is_identity:
+            self._layout = networks["net"](self._photo)
             self._style = self._clouds(self._painting)
             self._start = self._distances(self._clouds(self._photo))
 
@@ -84,8 +83,6 @@ class Bench:
         self, clouds: dict[tuple[str, int, str], Tensor]
     ) -> dict[tuple[str, int, str], float]:
         """Squared, to the painting's."""
-        with torch.no_grad():
-            return {
-                key: float((cloud - self._style[key]).square().mean())
-                for key, cloud in clouds.items()
-            }
+        return {
+            key: float((cloud - self._style[key]).square().mean()) for key, cloud in clouds.items()
+        }

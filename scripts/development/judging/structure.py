@@ -9,6 +9,8 @@ from judging.colours import oklab
 from torch import Tensor
 from torch.nn import functional as F
 
+from overpaint.pictures.io import fit_size
+
 EDGES_AT = (256, 128)  # longer edges of the sizes at which edges are compared
 _WINDOW = 4.0  # standard deviation of the neighbourhood of a pixel
 _FINE, _COARSE = (
@@ -38,10 +40,10 @@ def lightness(picture: Tensor) -> Tensor:
 
 def scaled(picture: Tensor, long_edge: int) -> Tensor:
     """A picture whose longer edge is `long_edge` pixels, or itself if it is no longer than that."""
-    share = long_edge / max(picture.shape[-2:])
-    if share >= 1:
+    height, width = picture.shape[-2:]
+    if long_edge >= max(height, width):
         return picture
-    size = [max(1, round(edge * share)) for edge in picture.shape[-2:]]
+    size = fit_size((height, width), long_edge)
     smaller: Tensor = F.interpolate(picture, size, mode="bicubic", antialias=True).clamp(0, 1)
     return smaller
 

@@ -117,8 +117,7 @@ class Objective(nn.Module):
         ConfigError: if a layer, `normalization` or `statistics` is unknown.
         ValueError: if there is no painting, no content or no style layer, another number of
             `image_weights` than paintings, `statistics` that the normalization has no scale for, a
-            picture too small for the layers, or an encoder that
-            does not reach as deep as they do.
+            picture too small for the layers, or an encoder that does not reach as deep as they do.
 
     Gatys et al. 2015 (arXiv:1508.06576), eq. 7.
     """

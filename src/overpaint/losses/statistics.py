@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from overpaint.losses.fused import with_gram, with_moments, with_squared_distance
+from overpaint.losses.gram import gram_matrix
 
 Scale = Callable[[Tensor], Tensor | float]
 """From a target, (1, ...), to the factor of its squared distance."""
@@ -37,7 +38,7 @@ class GramTarget(nn.Module):
 
     def __init__(self, paintings: Sequence[Tensor], shares: Sequence[float], scale: Scale) -> None:
         super().__init__()
-        gram = _average([with_gram(maps)[1] for maps in paintings], shares)
+        gram = _average([gram_matrix(maps) for maps in paintings], shares)
         self.register_buffer("gram", gram)
         self.register_buffer("scale", _constant(scale(gram), gram))
 
