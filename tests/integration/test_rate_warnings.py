@@ -169,6 +169,7 @@ def test_a_rate_beyond_all_numbers_fails_and_leaves_the_start(
     config = make_config(
         "loss.normalization=paper",
         "style.weight=1e30",
+        "init.mode=content",
         "optimizer.name=sgd",
         "optimizer.lr=1e30",
         "schedule.lr=constant",
@@ -210,7 +211,8 @@ def test_a_fault_late_in_a_small_size_ends_the_run_there(
 def test_a_start_without_a_finite_loss_leaves_the_start_and_nulls(
     make_config: MakeConfig, photo: Path
 ) -> None:
-    config = make_config("loss.normalization=paper", "style.weight=1e38", "content.weight=1e38")
+    words = ("loss.normalization=paper", "style.weight=1e38", "content.weight=1e38")
+    config = make_config("init.mode=content", *words)
     with pytest.raises(DivergedError, match=r"The loss .* at step 1, .* of step 0: ") as error:
         stylize(config)
     assert environment_of(error.value.result.folder)["losses"]["total"] is None
@@ -218,7 +220,9 @@ def test_a_start_without_a_finite_loss_leaves_the_start_and_nulls(
 
 
 @pytest.mark.weights
-@pytest.mark.parametrize("preset", ["default", "painterly", "preview", "gatys", "paper"])
+@pytest.mark.parametrize(
+    "preset", ["default", "texture", "bold", "portrait", "preview", "gatys", "paper"]
+)
 def test_the_presets_rates_are_found_no_fault_with(
     make_config: MakeConfig, real_weights: Path, preset: str
 ) -> None:

@@ -103,7 +103,9 @@ def test_loss_of_the_result_is_that_of_the_next_logged_step(make_config: MakeCon
     assert short.losses["total"] == pytest.approx(logged, rel=1e-5)
 
 
-@pytest.mark.parametrize("mode", ["content", "noise", "blend", "multiply", "style", "file"])
+@pytest.mark.parametrize(
+    "mode", ["content", "recolored", "noise", "blend", "multiply", "style", "file"]
+)
 def test_every_start_lowers_the_loss(make_config: MakeConfig, painting: Path, mode: str) -> None:
     # Content has no loss at the photo itself, so only the sum can be asked to fall.
     result = stylize(make_config(f"init.mode={mode}", f"init.file={painting}", "schedule.steps=12"))

@@ -67,17 +67,20 @@ def build_problem(
     To be called under the autocast of the steps, so that the targets are as exact as they are.
     """
     content = to_tensor(sized.content)
+    styles = [to_tensor(style) for style in sized.styles]
     if image is None:
         image = start_image(
             config.init.mode,
             content=content,
             picture=None if sized.start is None else to_tensor(sized.start),
+            paintings=styles,
+            shares=config.style.image_weights,
             noise_ratio=config.init.noise_ratio,
             seed=config.seed,
         )
     device, layout = encoder.mean.device, best_layout(precision)
     content, image = (x.to(device, memory_format=layout) for x in (content, image))
-    styles = [to_tensor(style).to(device, memory_format=layout) for style in sized.styles]
+    styles = [style.to(device, memory_format=layout) for style in styles]
     with torch.no_grad():
         objective = build_objective(config, encoder, content, styles)
         start_loss = objective(image).total

@@ -51,9 +51,10 @@ class Vgg19Features(nn.Module):
             give the channels.
         pooling: `max`, as trained, or `avg`, which Gatys et al. 2015 (section Methods) found to
             improve the gradient flow and the look.
-        whole: repeat the last row and column of an image until every pooling divides evenly. A
+        whole: mirror an image at its last row and column until every pooling divides evenly. A
             pooling drops what is left over, up to 15 pixels before the fifth block, where an image
-            that is optimised is then held by the shallow layers alone and turns garish.
+            that is optimised is then held by the shallow layers alone and turns garish. Repeating
+            the last row instead would draw its streaks into the statistics of a small painting.
         calibration: of a slimmer network's layers; kept for the losses.
 
     Raises:
@@ -136,7 +137,7 @@ class Vgg19Features(nn.Module):
         multiple = least if self._whole else 1
         below, right = (-edge % multiple for edge in image.shape[-2:])
         if below or right:
-            x = F.pad(x, (0, right, 0, below), mode="replicate")
+            x = F.pad(x, (0, right, 0, below), mode="reflect")
         block = 1
         for layer in table:
             if layer.block != block:

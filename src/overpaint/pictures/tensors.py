@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from overpaint.errors import lookup
+from overpaint.pictures.colours import recolored
 from overpaint.pictures.io import fit_size, read_picture, resize, size_of
 
 
@@ -95,17 +96,22 @@ def start_image(
     *,
     content: Tensor,
     picture: Tensor | None = None,
+    paintings: Sequence[Tensor] = (),
+    shares: Sequence[float] = (),
     noise_ratio: float = 0.5,
     seed: int = 0,
 ) -> Tensor:
     """The picture before the first step.
 
     Args:
-        mode: `content`, `style` and `file` start from that picture, `noise` from uniform noise,
-            `blend` from `noise_ratio` noise plus the rest content, `multiply` from noise times
-            content, the start of Vagdevi & Abhishek.
+        mode: `content`, `style` and `file` start from that picture, `recolored` from the content
+            in the paintings' colours, `noise` from uniform noise, `blend` from `noise_ratio` noise
+            plus the rest content, `multiply` from noise times content, the start of Vagdevi &
+            Abhishek.
         content: (1, 3, H, W).
         picture: (1, 3, H, W), the painting or file of modes `style` and `file`.
+        paintings: each (1, 3, h, w), whose colours mode `recolored` takes.
+        shares: of each painting; by default equal.
         noise_ratio: share of noise in [0, 1], used by mode `blend`.
         seed: of the noise, which is drawn on the CPU and so the same on every device.
 
@@ -114,7 +120,8 @@ def start_image(
 
     Raises:
         ConfigError: if `mode` is unknown.
-        ValueError: if mode is `style` or `file` and there is no `picture`.
+        ValueError: if mode is `style` or `file` and there is no `picture`, or `recolored` and there
+            are no `paintings`.
     """
 
     def noise() -> Tensor:
@@ -126,8 +133,14 @@ def start_image(
             raise ValueError(f"mode '{mode}' needs the picture to start from")
         return picture
 
+    def in_their_colours() -> Tensor:
+        if not paintings:
+            raise ValueError(f"mode '{mode}' needs the paintings whose colours to take")
+        return recolored(content, paintings, shares)
+
     starts: dict[str, Callable[[], Tensor]] = {
         "content": lambda: content,
+        "recolored": in_their_colours,
         "noise": noise,
         "blend": lambda: noise_ratio * noise() + (1 - noise_ratio) * content,
         "multiply": lambda: noise() * content,

@@ -8,7 +8,7 @@ from typing import Any
 
 from overpaint.errors import ConfigError
 from overpaint.settings.rules import find_problems
-from overpaint.settings.schema import DEFAULT_LR, Config, Task
+from overpaint.settings.schema import DEFAULT_LR, DEFAULT_STATISTICS, Config, Task
 from overpaint.settings.shipped import find_picture
 from overpaint.settings.typed import to_config
 
@@ -21,8 +21,8 @@ def resolved(config: Config, *, task: Task = "run") -> Config:
         task: `run` ignores the ranges of `tune.*`; `tune` needs no learning rate.
 
     Returns:
-        Settings whose `optimizer.lr` is a number, if the optimiser has a default, and whose sample
-        pictures are found from any folder.
+        Settings whose `optimizer.lr` is a number, if the optimiser has a default, whose
+        `style.statistics` are chosen, and whose sample pictures are found from any folder.
 
     Raises:
         ConfigError: with every wrong type, bad value, missing file and clash found.
@@ -36,7 +36,7 @@ def resolved(config: Config, *, task: Task = "run") -> Config:
 def check(settings: Mapping[str, Any], *, task: Task) -> tuple[Config, list[str]]:
     """What `resolved` does, with plain values, and with the problems instead of an error."""
     config, problems = to_config(settings, task=task)
-    config = _with_pictures(_with_rate(config))
+    config = _with_pictures(_with_statistics(_with_rate(config)))
     return config, problems + find_problems(config, task=task)
 
 
@@ -45,6 +45,13 @@ def _with_rate(config: Config) -> Config:
     if optimizer.lr is not None or optimizer.name not in DEFAULT_LR:
         return config
     return dataclasses.replace(config, optimizer=dataclasses.replace(optimizer, lr=optimizer.rate))
+
+
+def _with_statistics(config: Config) -> Config:
+    if config.style.statistics != "auto":
+        return config
+    chosen = DEFAULT_STATISTICS[config.loss.normalization]
+    return dataclasses.replace(config, style=dataclasses.replace(config.style, statistics=chosen))
 
 
 def _with_pictures(config: Config) -> Config:

@@ -106,7 +106,8 @@ def _clashes(config: Config) -> Iterator[str]:
     if config.style.statistics != "gram" and config.loss.normalization != "relative":
         yield (
             f"style.statistics: {config.style.statistics} is for loss.normalization=relative; "
-            f"{config.loss.normalization} losses are formulas of Gram matrices."
+            f"{config.loss.normalization} losses are formulas of Gram matrices, "
+            "which style.statistics=auto gives them."
         )
     scales, shares = config.schedule.scales, config.schedule.shares
     if not scales or scales[-1] != 1 or list(scales) != sorted(set(scales)):

@@ -26,9 +26,9 @@ from overpaint.settings.kinds import (
     Whole,
 )
 
-InitMode = Literal["content", "noise", "blend", "multiply", "style", "file"]
+InitMode = Literal["content", "recolored", "noise", "blend", "multiply", "style", "file"]
 NormalizationName = Literal["relative", "gatys", "paper"]
-StatisticsName = Literal["gram", "covariance"]
+StatisticsName = Literal["auto", "gram", "covariance"]
 OptimizerName = Literal["adam", "lbfgs", "sgd"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
@@ -41,6 +41,12 @@ Task = Literal["run", "tune"]
 # A mapping given for one of these replaces the default mapping; any other one is merged into it.
 REPLACED = ("content.layers", "style.layers")
 DEFAULT_LR: dict[str, float] = {"adam": 0.03, "lbfgs": 1.0}
+# What `style.statistics: auto` is: the papers' formulas are of Gram matrices.
+DEFAULT_STATISTICS: dict[NormalizationName, StatisticsName] = {
+    "relative": "covariance",
+    "gatys": "gram",
+    "paper": "gram",
+}
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class StyleConfig:
     images: tuple[Text, ...] = ("assets/style/flow_field.jpg",)
     image_weights: tuple[NotNegative, ...] = ()
     layers: dict[Text, NotNegative] = field(default_factory=STYLE_LAYERS.copy)
-    weight: NotNegative = 7.0
-    statistics: StatisticsName = "gram"
+    weight: NotNegative = 2.0
+    statistics: StatisticsName = "auto"
     scale: Positive = 1.0
 
 
@@ -75,7 +81,7 @@ class ImageConfig:
 class InitConfig:
     """The picture before the first step."""
 
-    mode: InitMode = "content"
+    mode: InitMode = "recolored"
     noise_ratio: Share = 0.5
     file: Text | None = None
 
@@ -85,7 +91,7 @@ class LossConfig:
     """Which formulas."""
 
     normalization: NormalizationName = "relative"
-    tv_weight: NotNegative = 6.0
+    tv_weight: NotNegative = 8.0
 
 
 @dataclass(frozen=True)
@@ -145,10 +151,10 @@ class OptimizerConfig:
 class ScheduleConfig:
     """How long, at which sizes, and how the learning rate falls."""
 
-    steps: Count = 80
-    scales: tuple[Scale, ...] = (1.0,)
+    steps: Count = 120
+    scales: tuple[Scale, ...] = (0.25, 0.5, 1.0)
     shares: tuple[Positive, ...] = ()
-    carry: Carried = "paint"
+    carry: Carried = "picture"
     lr: RateSchedule = "cosine"
     lr_final: Share = 0.05
 

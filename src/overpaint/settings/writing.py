@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from overpaint.encoder.layers import NAMED_WEIGHTS
-from overpaint.settings.schema import REPLACED, Config
+from overpaint.settings.schema import DEFAULT_STATISTICS, REPLACED, Config
 from overpaint.settings.shipped import sample_name
 
 
@@ -23,6 +23,8 @@ def to_yaml(config: Config) -> str:
 def to_preset(config: Config) -> str:
     """The settings that differ from the defaults, as YAML for a file of one's own."""
     content, style = config.content, config.style
+    if style.statistics == DEFAULT_STATISTICS[config.loss.normalization]:
+        style = dataclasses.replace(style, statistics="auto")
     anywhere = dataclasses.replace(
         config,
         content=dataclasses.replace(content, image=sample_name(content.image)),

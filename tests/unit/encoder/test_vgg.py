@@ -351,10 +351,10 @@ def test_a_whole_image_that_divides_evenly_is_read_as_it_is() -> None:
         assert torch.equal(value, narrow("relu1_1", "relu5_1")(image)[name])
 
 
-def test_a_whole_image_repeats_its_last_row_and_column() -> None:
+def test_a_whole_image_is_mirrored_at_its_last_row_and_column() -> None:
     image = picture(37, 50)
-    wide = torch.cat([image, image[..., -1:].repeat(1, 1, 1, 6)], 3)
-    padded = torch.cat([wide, wide[:, :, -1:].repeat(1, 1, 3, 1)], 2)
+    wide = torch.cat([image, image[..., -7:-1].flip(3)], 3)
+    padded = torch.cat([wide, wide[:, :, -4:-1].flip(2)], 2)
     found = narrow("relu1_1", "relu4_1", whole=True)(image)
     for name, value in narrow("relu1_1", "relu4_1")(padded).items():
         torch.testing.assert_close(found[name], value)

@@ -66,7 +66,7 @@ def test_recorded_runs_get_their_verdict(name: str, log_every: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "good"), [("default-x0.01", 0.03), ("gatys-x0.01", 1.0), ("paper-x0.01", 0.02)]
+    ("name", "good"), [("texture-x0.01", 0.03), ("gatys-x0.01", 1.0), ("paper-x0.01", 0.02)]
 )
 def test_the_rate_to_try_is_near_a_good_one(name: str, good: float) -> None:
     rows = [Row(*r) for r in RECORDED[name]["rows"]]

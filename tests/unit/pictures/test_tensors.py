@@ -23,7 +23,7 @@ from overpaint.pictures.tensors import (
     to_tensor,
 )
 
-MODES = ("content", "style", "file", "noise", "blend", "multiply")
+MODES = ("content", "recolored", "style", "file", "noise", "blend", "multiply")
 
 pixels = hnp.arrays(
     np.uint8,
@@ -37,7 +37,11 @@ def image(seed: int, height: int = 24, width: int = 40) -> Tensor:
 
 
 def start(mode: str, **changed: object) -> Tensor:
-    given: dict[str, object] = {"content": image(101), "picture": image(102)}
+    given: dict[str, object] = {
+        "content": image(101),
+        "picture": image(102),
+        "paintings": [image(103)],
+    }
     return start_image(mode, **{**given, **changed})  # type: ignore[arg-type]
 
 

@@ -47,17 +47,38 @@ def keys(settings: Mapping[str, Any], prefix: str = "") -> set[str]:
     return found
 
 
-def with_rate(config: Config, lr: float) -> Config:
-    return dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, lr=lr))
+def defaults() -> Config:
+    """As a run sees them: what depends on other settings is filled in."""
+    config = Config()
+    return dataclasses.replace(
+        config,
+        style=dataclasses.replace(config.style, statistics="covariance"),
+        optimizer=dataclasses.replace(config.optimizer, lr=0.03),
+    )
 
 
 def test_the_default_file_states_the_defaults() -> None:
-    assert load_config(CONFIGS / "default.yaml") == with_rate(Config(), 0.03)
+    assert load_config(CONFIGS / "default.yaml") == defaults()
 
 
 def test_the_default_file_shows_every_setting_and_no_other() -> None:
     shown = yaml.safe_load((CONFIGS / "default.yaml").read_text(encoding="utf-8"))
     assert keys(shown) == keys(dataclasses.asdict(Config()))
+
+
+@pytest.mark.parametrize(
+    ("normalization", "statistics"),
+    [("relative", "covariance"), ("gatys", "gram"), ("paper", "gram")],
+)
+def test_the_statistics_are_those_that_the_losses_are_made_for(
+    normalization: str, statistics: str
+) -> None:
+    config = load_config(overrides=[f"loss.normalization={normalization}"])
+    assert config.style.statistics == statistics
+
+
+def test_statistics_that_were_chosen_stay() -> None:
+    assert load_config(overrides=["style.statistics=gram"]).style.statistics == "gram"
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
@@ -67,7 +88,7 @@ def test_every_shipped_file_loads_and_states_something(path: Path) -> None:
 
 
 def test_without_file_and_overrides_there_are_the_defaults() -> None:
-    assert load_config() == with_rate(Config(), 0.03)
+    assert load_config() == defaults()
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
@@ -80,7 +101,7 @@ def test_the_file_changes_the_defaults_and_overrides_change_both(tmp_path: Path)
         path, ["schedule.steps=8", "seed=4", "seed=5"], values={"image.size": 96, "seed": 6}
     )
     assert (config.image.size, config.schedule.steps, config.seed) == (96, 8, 6)
-    assert config.style == Config().style
+    assert config.style == defaults().style
 
 
 def test_a_file_may_change_one_setting_of_a_nested_section(tmp_path: Path) -> None:
@@ -105,9 +126,9 @@ def test_a_file_may_change_one_setting_of_a_nested_section(tmp_path: Path) -> No
         (f"style.images={PAINTING}", "style.images", (PAINTING,)),
         ("style.image_weights=1", "style.image_weights", (1.0,)),
         ("tracking.tags=quick", "tracking.tags", ("quick",)),
-        ("seed=${schedule.steps}", "seed", 80),
-        ("snapshots.steps=${schedule.steps}", "snapshots.steps", (80,)),
-        ("style.layers.relu1_1=${style.weight}", "style.layers.relu1_1", 7.0),
+        ("seed=${schedule.steps}", "seed", 120),
+        ("snapshots.steps=${schedule.steps}", "snapshots.steps", (120,)),
+        ("style.layers.relu1_1=${style.weight}", "style.layers.relu1_1", 2.0),
     ],
 )
 def test_an_override_is_read_as_yaml_and_as_the_settings_type(
@@ -146,7 +167,7 @@ def test_a_dotted_layer_changes_or_adds_one() -> None:
 
 def test_settings_do_not_leak_into_the_next_load() -> None:
     load_config(overrides=["style.layers.relu1_1=0.5", "snapshots.steps=[1]"])
-    assert load_config() == with_rate(Config(), 0.03)
+    assert load_config() == defaults()
 
 
 @pytest.mark.parametrize(

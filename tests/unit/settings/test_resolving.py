@@ -28,9 +28,16 @@ def problems(config: Config, **options: Any) -> list[str]:
     return list(caught.value.problems)
 
 
-def test_from_the_repository_only_the_rate_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_the_repository_only_the_rate_and_the_statistics_are_filled_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(REPOSITORY)
-    assert resolved(Config()) == dataclasses.replace(Config(), optimizer=OptimizerConfig(lr=0.03))
+    config = Config()
+    assert resolved(config) == dataclasses.replace(
+        config,
+        style=dataclasses.replace(config.style, statistics="covariance"),
+        optimizer=OptimizerConfig(lr=0.03),
+    )
 
 
 def test_from_elsewhere_the_sample_pictures_are_found(

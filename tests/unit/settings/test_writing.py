@@ -191,6 +191,21 @@ def test_words_and_missing_names_are_no_paths(word: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "stated"),
+    [
+        (["style.statistics=covariance"], None),
+        (["style.statistics=gram"], {"statistics": "gram"}),
+        (["loss.normalization=gatys"], None),
+    ],
+)
+def test_a_preset_states_the_statistics_only_where_they_were_chosen(
+    words: list[str], stated: dict[str, str] | None
+) -> None:
+    preset = yaml.safe_load(to_preset(load_config(overrides=words)))
+    assert preset.get("style") == stated
+
+
 def test_a_preset_names_the_samples_as_every_installation_has_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
