@@ -150,6 +150,15 @@ def test_every_preset_runs(make_config: MakeConfig, preset: Path) -> None:
     assert np.isfinite(result.losses["total"])
 
 
+def test_unit_levels_reach_the_encoder_and_change_no_shape(make_config: MakeConfig) -> None:
+    losses = [
+        stylize(make_config(f"encoder.levels={levels}", "loss.normalization=gatys")).losses
+        for levels in ("trained", "unit")
+    ]
+    assert all(np.isfinite(one["total"]) for one in losses)
+    assert losses[0]["style"] != pytest.approx(losses[1]["style"], rel=0.1)
+
+
 def test_several_styles_differ_from_either_alone(make_config: MakeConfig, tmp_path: Path) -> None:
     other = tmp_path / "other.png"
     make_picture((40, 60), seed=9).save(other)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import torch
 
+from overpaint.encoder.levels import with_unit_levels
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.encoder.weights import VggWeights
 from overpaint.optimisation.device import best_layout, best_precision
-from overpaint.settings.schema import Config
+from overpaint.pictures.tensors import load_picture
+from overpaint.settings.schema import Config, ContentConfig, StyleConfig
+from overpaint.settings.shipped import find_picture
+
+_LEVELS_SIZE = 384  # longer edge of the pictures that levels are measured on, pixels
 
 
 def used_layers(config: Config) -> tuple[str, ...]:
@@ -27,10 +32,18 @@ def choose_precision(config: Config, device: torch.device) -> str:
 def build_encoder(
     config: Config, weights: VggWeights, device: torch.device, precision: str
 ) -> Vgg19Features:
-    """The frozen network on its device, in the memory layout that suits the precision."""
+    """The frozen network on its device, in the memory layout that suits the precision.
+
+    Levels of 1 are those over the two sample pictures, the same for every run of a network.
+    """
+    tensors = weights.tensors
+    if config.encoder.levels == "unit":
+        samples = (ContentConfig().image, *StyleConfig().images)
+        pictures = [load_picture(find_picture(name), _LEVELS_SIZE) for name in samples]
+        tensors = with_unit_levels(tensors, pictures)
     encoder = Vgg19Features(
         used_layers(config),
-        weights.tensors,
+        tensors,
         pooling=config.encoder.pooling,
         whole=True,
         calibration=weights.calibration,

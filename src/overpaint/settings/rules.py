@@ -146,6 +146,8 @@ def _slim_clashes(config: Config) -> Iterator[str]:
         )
     elif weights != "auto" and Path(weights).suffix.lower() != ".safetensors":
         yield f"encoder.weights: '{weights}': a slim network is a .safetensors file."
+    if config.encoder.levels == "unit":
+        yield "encoder.levels: unit is for vgg19; the levels of vgg19_slim are matched to its own."
     for key, layers in (
         ("content.layers", config.content.layers),
         ("style.layers", config.style.layers),

@@ -33,6 +33,7 @@ OptimizerName = Literal["adam", "lbfgs", "sgd"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
+Levels = Literal["trained", "unit"]
 Compile = Literal["auto", "always", "never"]
 Carried = Literal["paint", "picture"]
 RateSchedule = Literal["constant", "cosine"]
@@ -166,6 +167,7 @@ class EncoderConfig:
     name: EncoderName = "vgg19"
     weights: Text = "auto"
     pooling: Pooling = "max"
+    levels: Levels = "trained"
 
 
 @dataclass(frozen=True)

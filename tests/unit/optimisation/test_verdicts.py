@@ -60,8 +60,9 @@ def test_recorded_runs_get_their_verdict(name: str, log_every: int) -> None:
     last = run["last_step"]
     rows = [Row(*r) for r in run["rows"] if r[0] in (1, last) or r[0] % log_every == 0]
     found = kinds(rows, rate=rows[0].lr, last_step=last, usual=run["usual"])
-    # Every tenth step hides that a loss goes to and fro.
-    hidden = name == "sgd-30" and log_every > 1
+    # Every third step hides that a loss goes to and fro, every tenth that a picture of 32 pixels
+    # was black and white and has recovered.
+    hidden = (name == "sgd-30" and log_every > 1) or (name == "default-x100" and log_every > 3)
     assert found == (set() if run["verdict"] == "fine" or hidden else {run["verdict"]})
 
 

@@ -58,6 +58,7 @@ def words(overrides: str) -> list[str]:
         ("schedule.scales=[0.5,0.5,1]", "schedule.scales: [0.5, 0.5, 1.0] must rise"),
         ("schedule.scales=[]", "schedule.scales: [] must rise and end with 1.0"),
         ("schedule.shares=[1,2]", "schedule.shares: 2 shares of the steps for 3 scales."),
+        ("encoder.name=vgg19_slim encoder.levels=unit", "encoder.levels: unit is for vgg19;"),
         ("encoder.name=vgg19_slim encoder.weights=imagenet", "encoder.weights: imagenet is"),
         (
             "encoder.name=vgg19_slim content.layers={relu5_2: 1}",
