@@ -78,20 +78,21 @@ def test_an_interrupt_at_a_small_size_leaves_a_whole_picture(
     assert result.image.size == (64, 48)
 
 
-def test_the_picture_itself_is_carried_on_or_its_paint_over_the_photo(
+def test_what_is_carried_is_the_picture_or_has_the_photos_detail(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a pull and nearly without a rate, what was carried is what comes out."""
     still = (*COARSE_TO_FINE, "optimizer.lr=1e-7", "init.mode=content")
     found = {
         carry: np.asarray(stylize(make_config(*still, f"schedule.carry={carry}")).image, float)
-        for carry in ("paint", "picture")
+        for carry in ("paint", "picture", "detail")
     }
     config = make_config(*still)
     photo = resize(read_picture(config.content.image), (48, 64))
     small = to_tensor(resize(read_picture(config.content.image), (24, 32)))
     enlarged = to_picture(enlarge_picture(small, (48, 64)))
     assert np.abs(found["paint"] - np.asarray(photo, float)).max() <= 1
+    assert np.abs(found["detail"] - np.asarray(photo, float)).max() <= 1
     assert np.abs(found["picture"] - np.asarray(enlarged, float)).max() <= 1
     assert np.abs(found["picture"] - found["paint"]).max() > 5
 

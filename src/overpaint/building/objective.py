@@ -12,6 +12,7 @@ from overpaint.encoder.vgg import Vgg19Features
 from overpaint.losses.objective import Objective
 from overpaint.optimisation.device import best_layout
 from overpaint.optimisation.optimizers import loss_scale
+from overpaint.pictures.colours import recolored
 from overpaint.pictures.inputs import SizedInputs
 from overpaint.pictures.tensors import start_image, to_tensor
 from overpaint.settings.schema import Config
@@ -45,6 +46,15 @@ def build_objective(
         statistics=config.style.statistics,
         image_weights=config.style.image_weights or None,
     )
+
+
+def unpainted(config: Config, sized: SizedInputs) -> Tensor:
+    """The photo, (1, 3, H, W), in the paintings' colours if a run starts from it so."""
+    content = to_tensor(sized.content)
+    if config.init.mode != "recolored":
+        return content
+    styles = [to_tensor(style) for style in sized.styles]
+    return recolored(content, styles, config.style.image_weights)
 
 
 def build_problem(

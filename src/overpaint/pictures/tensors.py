@@ -15,6 +15,11 @@ from overpaint.errors import lookup
 from overpaint.pictures.colours import recolored
 from overpaint.pictures.io import fit_size, read_picture, resize, size_of
 
+# How far colours may be, in [0, 1], from those of a place that still counts as the photo's, and the
+# edge, in pixels, of the square they are averaged over.
+_STILL_THE_PHOTO = 0.08
+_PLACE = 5
+
 
 def load_picture(path: str | Path, size: int | None = None) -> Tensor:
     """Reads a picture file as a tensor.
@@ -79,11 +84,37 @@ def enlarge_paint(image: Tensor, photo: Image.Image, larger: Image.Image) -> Ten
 
 
 def enlarge_picture(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """A picture at a larger size, (1, 3, H, W) to (1, 3, H', W') in [0, 1], on its device."""
+    """A picture at a larger size, (1, C, H, W) to (1, C, H', W') in [0, 1], on its device."""
     if tuple(image.shape[-2:]) == size:
         return image
     enlarged: Tensor = F.interpolate(image, size=size, mode="bicubic", align_corners=False)
     return enlarged.clamp(0, 1)
+
+
+def enlarge_with_detail(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """A picture at a larger size, with the photo's fine detail where it still looks like the photo.
+
+    Where paint has moved on, the photo's detail would lie over it like a second exposure; where it
+    has not, a small picture cannot hold the detail and a few steps cannot paint it anew.
+
+    Args:
+        image: (1, 3, H, W), sRGB in [0, 1].
+        before: the photo as a run starts from it, at that size.
+        after: likewise, (1, 3, H', W'), at the new size.
+
+    Returns:
+        (1, 3, H', W') on the CPU, or `image` itself if it has that size already. The share of the
+        detail is exp(-d / 0.08^2) for the mean squared distance d of the colours around a place.
+    """
+    size = (after.shape[-2], after.shape[-1])
+    if tuple(image.shape[-2:]) == size:
+        return image
+    picture = image.cpu()
+    distance = (picture - before).square().mean(1, keepdim=True)
+    around = F.avg_pool2d(distance, _PLACE, stride=1, padding=_PLACE // 2, count_include_pad=False)
+    share = enlarge_picture(torch.exp(-around / _STILL_THE_PHOTO**2), size)
+    detail = after - F.interpolate(before, size=size, mode="bicubic", align_corners=False)
+    return (enlarge_picture(picture, size) + share * detail).clamp(0, 1)
 
 
 def clamped_share(image: Tensor) -> float:

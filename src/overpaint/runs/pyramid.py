@@ -1,8 +1,9 @@
 """The optimisation of one run, coarse to fine: one Lightning fit per size.
 
-From one size to the next the picture is enlarged, or the paint alone, which is its difference to
-the photo (`schedule.carry`); the targets are computed anew, the step count and the rate schedule go
-on, and the optimiser starts afresh, for its moments belong to other pixels.
+From one size to the next the picture is enlarged, with or without the photo's detail, or the paint
+alone, which is its difference to the photo (`schedule.carry`); the targets are computed anew, the
+step count and the rate schedule go on, and the optimiser starts afresh, for its moments belong to
+other pixels.
 """
 
 from __future__ import annotations
@@ -14,12 +15,11 @@ from collections.abc import Callable, Sequence
 
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
 from overpaint.building.encoder import build_encoder, choose_precision
-from overpaint.building.objective import build_problem
+from overpaint.building.objective import build_problem, unpainted
 from overpaint.building.sources import Sources
 from overpaint.building.trainer import build_module, build_trainer
 from overpaint.building.watch import build_watch
@@ -35,8 +35,14 @@ from overpaint.optimisation.memory import peak_memory_bytes, reset_peak_memory
 from overpaint.optimisation.module import StyleTransferModule
 from overpaint.optimisation.schedule import Scale, plan_scales
 from overpaint.optimisation.verdicts import Finding
+from overpaint.pictures.inputs import SizedInputs
 from overpaint.pictures.io import size_of
-from overpaint.pictures.tensors import enlarge_paint, enlarge_picture, to_picture
+from overpaint.pictures.tensors import (
+    enlarge_paint,
+    enlarge_picture,
+    enlarge_with_detail,
+    to_picture,
+)
 from overpaint.records.result import PaintResult
 from overpaint.settings.schema import Config
 
@@ -134,7 +140,7 @@ class _Pyramid:
             sized = self._inputs.at(scale.long_edge, style_scale=config.style.scale)
         before, image = self._module, None
         if before is not None:
-            image = self._enlarged(before.image.detach(), sized.content)
+            image = self._enlarged(before.image.detach(), sized)
         with self._arithmetic():
             problem = build_problem(config, sized, self._encoder, self.precision, image=image)
         measure = None
@@ -149,11 +155,15 @@ class _Pyramid:
             measure=measure,
         )
 
-    def _enlarged(self, image: Tensor, photo: Image.Image) -> Tensor:
-        """What the next size starts from; `photo` has that size."""
-        if self._config.schedule.carry == "picture":
+    def _enlarged(self, image: Tensor, larger: SizedInputs) -> Tensor:
+        """The picture so far at the size of `larger`."""
+        config, photo = self._config, larger.content
+        if config.schedule.carry == "picture":
             return enlarge_picture(image, size_of(photo))
-        return enlarge_paint(image, self._inputs.content, photo)
+        if config.schedule.carry == "paint":
+            return enlarge_paint(image, self._inputs.content, photo)
+        smaller = self._inputs.at(max(image.shape[-2:]), style_scale=config.style.scale)
+        return enlarge_with_detail(image, unpainted(config, smaller), unpainted(config, larger))
 
     def fit(self, scale: Scale) -> None:
         """The steps of one size."""
@@ -177,9 +187,8 @@ class _Pyramid:
         with interrupts_ignored(), torch.no_grad(), self._arithmetic():
             terms = module(module.image).named()
         image = module.image.detach()
-        photo, larger = self._inputs.content, self._sized.content
         return PaintResult(
-            image=to_picture(enlarge_paint(image, photo, larger)),
+            image=to_picture(self._enlarged(image, self._sized)),
             losses={name: value.item() for name, value in terms.items()},
             history=tuple(self._numbers.history),
             steps=self.divergence.last_good if self.divergence else module.completed,

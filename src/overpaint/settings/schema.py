@@ -35,7 +35,7 @@ Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Levels = Literal["trained", "unit"]
 Compile = Literal["auto", "always", "never"]
-Carried = Literal["paint", "picture"]
+Carried = Literal["detail", "picture", "paint"]
 RateSchedule = Literal["constant", "cosine"]
 Task = Literal["run", "tune"]
 
@@ -155,7 +155,7 @@ class ScheduleConfig:
     steps: Count = 120
     scales: tuple[Scale, ...] = (0.25, 0.5, 1.0)
     shares: tuple[Positive, ...] = ()
-    carry: Carried = "picture"
+    carry: Carried = "detail"
     lr: RateSchedule = "cosine"
     lr_final: Share = 0.05
 

@@ -17,6 +17,7 @@ from overpaint.pictures.tensors import (
     clamped_share,
     enlarge_paint,
     enlarge_picture,
+    enlarge_with_detail,
     load_picture,
     start_image,
     to_picture,
@@ -305,8 +306,48 @@ def test_an_enlarged_picture_is_smooth_and_stays_in_range() -> None:
     torch.testing.assert_close(found[0, 0, 5, 4:28], inside / 15, atol=0.005, rtol=0)
 
 
+def sizes_of_a_photo() -> tuple[Tensor, Tensor]:
+    """A detailed photo, small and large."""
+    photo = make_picture((96, 72), seed=4)
+    small = photo.resize((32, 24), Image.Resampling.LANCZOS)
+    return to_tensor(small), to_tensor(photo.resize((64, 48), Image.Resampling.LANCZOS))
+
+
+def test_where_a_picture_is_still_the_photo_it_has_the_photos_detail() -> None:
+    before, after = sizes_of_a_photo()
+    torch.testing.assert_close(enlarge_with_detail(before, before, after), after)
+
+
+def test_where_paint_has_moved_on_there_is_none_of_the_photos_detail() -> None:
+    before, after = sizes_of_a_photo()
+    painted = (before + 0.5) % 1
+    found = enlarge_with_detail(painted, before, after)
+    torch.testing.assert_close(found, enlarge_picture(painted, (48, 64)), atol=0.005, rtol=0)
+
+
+def test_the_photos_detail_is_decided_place_by_place() -> None:
+    before, after = sizes_of_a_photo()
+    painted = before.clone()
+    painted[..., 16:] = (before[..., 16:] + 0.5) % 1
+    found = enlarge_with_detail(painted, before, after)
+    torch.testing.assert_close(found[..., :24], after[..., :24])
+    flat = enlarge_picture(painted, (48, 64))
+    torch.testing.assert_close(found[..., 40:], flat[..., 40:], atol=0.005, rtol=0)
+
+
+def test_the_farther_the_paint_the_less_of_the_photos_detail() -> None:
+    before = torch.full((1, 3, 24, 32), 0.4)
+    after = before.repeat_interleave(2, 2).repeat_interleave(2, 3) + 0.1 * image(7, 48, 64)
+    shares = []
+    for moved in (0.0, 0.04, 0.08, 0.3):
+        detail = enlarge_with_detail(before + moved, before, after) - 0.4 - moved
+        shares.append((detail / (after - 0.4)).mean().item())
+    assert shares == pytest.approx([1, 0.7788, 0.3679, 0], abs=0.001)
+
+
 def test_a_picture_of_the_right_size_is_not_enlarged() -> None:
     painted = image(0, 24, 40)
     photo = Image.new("RGB", (80, 48))
     assert enlarge_paint(painted, photo, photo.resize((40, 24))) is painted
     assert enlarge_picture(painted, (24, 40)) is painted
+    assert enlarge_with_detail(painted, painted, painted.clone()) is painted
