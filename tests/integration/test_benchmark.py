@@ -97,7 +97,8 @@ def test_scores_fall_for_the_style_and_rise_for_the_content(
     monkeypatch.setattr(memory, "keep_freed_memory", lambda: None)
     connection = Receiver()
     config = make_config("schedule.steps=12", "image.size=64")  # edges that divide evenly
-    strong = [*words(config), "style.weight=100", "loss.tv_weight=0"]
+    from_the_photo = ("schedule.scales=[1.0]", "init.mode=content")
+    strong = [*words(config), *from_the_photo, "style.weight=100", "loss.tv_weight=0"]
     benchmark.score_run(connection, "configs/default.yaml", strong, 4, str(tmp_path / "scored"))
     (rows,) = connection.sent
     assert [row[0] for row in rows] == [1, 4, 8, 12]

@@ -113,8 +113,11 @@ def enlarge_with_detail(image: Tensor, before: Tensor, after: Tensor) -> Tensor:
     distance = (picture - before).square().mean(1, keepdim=True)
     around = F.avg_pool2d(distance, _PLACE, stride=1, padding=_PLACE // 2, count_include_pad=False)
     share = enlarge_picture(torch.exp(-around / _STILL_THE_PHOTO**2), size)
-    detail = after - F.interpolate(before, size=size, mode="bicubic", align_corners=False)
-    return (enlarge_picture(picture, size) + share * detail).clamp(0, 1)
+    enlarged, held = (
+        F.interpolate(one, size=size, mode="bicubic", align_corners=False)
+        for one in (picture, before)
+    )
+    return (enlarged + share * (after - held)).clamp(0, 1)
 
 
 def clamped_share(image: Tensor) -> float:
