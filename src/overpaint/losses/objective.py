@@ -9,7 +9,7 @@ the papers have no such term (weight 0).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +23,7 @@ from overpaint.errors import lookup
 from overpaint.losses.fused import at_least_float32, with_squared_distance
 from overpaint.losses.gram import total_variation
 from overpaint.losses.normalizations import NORMALIZATIONS, Normalization
-from overpaint.losses.statistics import STATISTICS
+from overpaint.losses.statistics import STATISTICS, Scale
 
 MAIN_LOSSES = ("total", "content", "style")
 """Of `LossTerms.named`, those that stand for a picture in one line."""
@@ -172,7 +172,7 @@ class Objective(nn.Module):
 
     def _style_scale(
         self, scales: Normalization, layer: str, weight: float, photo: Tensor
-    ) -> Callable[[Tensor], Tensor | float]:
+    ) -> Scale:
         """From a target to the factor of its squared distance, layer weight included."""
         positions = photo.shape[2] * photo.shape[3]
         calibration = self._calibration(layer, photo)

@@ -158,6 +158,8 @@ class _Pyramid:
     def _enlarged(self, image: Tensor, larger: SizedInputs) -> Tensor:
         """The picture so far at the size of `larger`."""
         config, photo = self._config, larger.content
+        if tuple(image.shape[-2:]) == size_of(photo):
+            return image
         if config.schedule.carry == "picture":
             return enlarge_picture(image, size_of(photo))
         if config.schedule.carry == "paint":
