@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from overpaint.encoder.choosing import load_encoder
     from overpaint.encoder.vgg import Vgg19Features
     from overpaint.errors import (
+        CheckpointError,
         ConfigError,
         DivergedError,
         ImageError,
@@ -45,12 +46,14 @@ if TYPE_CHECKING:
     from overpaint.pictures.tensors import load_picture, to_picture
     from overpaint.records.result import PaintResult, RunResult
     from overpaint.runs.paint import paint
+    from overpaint.runs.resume import resume
     from overpaint.runs.stylize import stylize
     from overpaint.settings.reading import load_config
     from overpaint.settings.schema import Config
     from overpaint.tuning.tune import TuneResult, tune
 
 __all__ = [
+    "CheckpointError",
     "Config",
     "ConfigError",
     "DivergedError",
@@ -70,6 +73,7 @@ __all__ = [
     "load_encoder",
     "load_picture",
     "paint",
+    "resume",
     "stylize",
     "to_picture",
     "total_variation",
@@ -77,6 +81,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CheckpointError": "errors",
     "Config": "settings.schema",
     "ConfigError": "errors",
     "DivergedError": "errors",
@@ -95,6 +100,7 @@ _HOMES = {
     "load_encoder": "encoder.choosing",
     "load_picture": "pictures.tensors",
     "paint": "runs.paint",
+    "resume": "runs.resume",
     "stylize": "runs.stylize",
     "to_picture": "pictures.tensors",
     "total_variation": "losses.gram",

@@ -26,7 +26,7 @@ from overpaint.loading import uncollected
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_preset, to_yaml
 from overpaint.version import __version__
-from overpaint.words import Given, unknown_options
+from overpaint.words import Given, part_words, unknown_options
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ _STYLIZE_EXAMPLES = {
     "--config preview me.jpg painting.jpg": "a quick look",
     "--config mine.yaml": "your own settings",
     "--config paper --print-config": "what would be used",
+    "--resume runs/RUN": "go on with a run that was stopped",
 }
 
 _TUNE_EXAMPLES = {
@@ -140,6 +141,12 @@ input, 130 after Ctrl-C, 143 after SIGTERM (the picture so far is kept).""",
         help="copy the result there as well (.png .jpg .webp .tif)",
     )
     parser.add_argument("--print-config", action="store_true", help="show the settings and exit")
+    parser.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with the run in this folder; of its settings, schedule.steps may grow, and "
+        "tracking, snapshots and the copy may change",
+    )
     return parser
 
 
@@ -174,6 +181,8 @@ def _examples(task: Task, examples: Mapping[str, str]) -> str:
 
 def _stylize(arguments: argparse.Namespace, console: Console) -> int:
     output = {} if arguments.output is None else {"output.copy": arguments.output}
+    if arguments.resume is not None:
+        return _resume(arguments, output, console)
     config = Given(arguments).load("run", output)
     if arguments.print_config:
         sys.stdout.write(to_yaml(config))
@@ -183,6 +192,19 @@ def _stylize(arguments: argparse.Namespace, console: Console) -> int:
         from overpaint.runs.stylize import stylize
     keep_freed_memory()
     return INTERRUPTED if stylize(config, console=console).interrupted else DONE
+
+
+def _resume(arguments: argparse.Namespace, output: Mapping[str, str], console: Console) -> int:
+    pictures, settings = part_words(arguments.words)
+    named = [*pictures, arguments.content, arguments.style, arguments.print_config or None]
+    if arguments.config != "default" or any(one is not None for one in named):
+        raise ConfigError("--resume: the run has its pictures and settings; add key=value alone.")
+    with uncollected():  # PyTorch takes seconds to import; errors need not wait
+        from overpaint.optimisation.memory import keep_freed_memory
+        from overpaint.runs.resume import resume
+    keep_freed_memory()
+    result = resume(arguments.resume, *settings, values=output, console=console)
+    return INTERRUPTED if result is not None and result.interrupted else DONE
 
 
 def _tune(arguments: argparse.Namespace, console: Console) -> int:

@@ -29,6 +29,10 @@ class WeightsUnavailableError(WeightsError):
     """Encoder weights that are not on this machine and cannot be downloaded."""
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, or not of the run that is to go on."""
+
+
 class DivergedError(RuntimeError):
     """The optimisation left the finite numbers.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from overpaint.console import set_up_logging
 from overpaint.errors import (
+    CheckpointError,
     ConfigError,
     DivergedError,
     ImageError,
@@ -49,7 +51,7 @@ def _status_by_outcome(act: Callable[[Console], int]) -> int:
     except (DivergedError, TrackingError, WeightsUnavailableError, OSError) as error:
         logger.error("error: %s", error)
         return FAILED
-    except (ConfigError, ImageError, WeightsError) as error:
+    except (CheckpointError, ConfigError, ImageError, WeightsError) as error:
         for line in str(error).splitlines():
             logger.error("error: %s", line)
         return BAD_INPUT
@@ -64,6 +66,9 @@ def _status_by_outcome(act: Callable[[Console], int]) -> int:
 def leave(status: int) -> NoReturn:
     """Ends the process with an exit status.
 
+    After an interrupt it does so at once: all is kept by then, and what other libraries would still
+    wait for, such as an upload, is what the user has no patience for.
+
     143 is what a shell shows for a process that SIGTERM ended, so that is how it ends. `wandb
     agent`, which stops runs by SIGTERM, would take an exit status above 0 for a failure, and it
     gives up when too many runs fail.
@@ -72,4 +77,8 @@ def leave(status: int) -> NoReturn:
         sys.stdout.flush()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
+    if status == INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)

@@ -11,6 +11,8 @@ from typing import Any
 
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
+_Handler = Callable[[int, FrameType | None], Any]
+
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[list[int]]:
@@ -30,28 +32,57 @@ def sigterm_as_interrupt() -> Iterator[list[int]]:
         yield received
 
 
+class Interrupts:
+    """The interrupts of one run: the first one may be held back, the second ends it at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        """Whether there was one."""
+        self.at_once = False
+        """Whether there was another one after it."""
+        self._is_held = False
+        self._handlers: dict[int, Any] = {}
+
+    def listen(self) -> None:
+        """Takes the signals, again if another library has taken them meanwhile.
+
+        A signal that nobody handles in Python is left to the system: without a handler SIGTERM ends
+        the process. In threads other than the main one Python delivers none.
+        """
+        for number in _INTERRUPTS:
+            handler = self._handlers.setdefault(number, signal.getsignal(number))
+            if callable(handler):
+                _handle(number, self._receive)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Only notes a first interrupt, for what is inside ends by itself in moments."""
+        before, self._is_held = self._is_held, True
+        try:
+            yield
+        finally:
+            self._is_held = before
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.asked, self.at_once = True, self.asked
+        try:
+            self._handlers[number](number, frame)
+        except KeyboardInterrupt:
+            if self.at_once or not self._is_held:
+                raise
+
+
 @contextmanager
-def first_interrupt_only() -> Iterator[None]:
-    """Lets one interrupt end the steps; further ones are dropped, and count again at the end.
+def followed_interrupts() -> Iterator[Interrupts]:
+    """Follows what comes while a run goes on, and calls the handlers that there are.
 
-    Lightning itself drops each Ctrl-C after the first. SIGTERM is looked after here, and only if
-    somebody handles it: otherwise it ends the process, or does as Lightning does.
+    Yields:
+        What came, and a way to hold the first one back.
     """
-    before = signal.getsignal(signal.SIGINT)
-    handler = signal.getsignal(signal.SIGTERM)
-    seen = False
-
-    def once(number: int, frame: FrameType | None) -> None:
-        nonlocal seen
-        if not seen and signal.getsignal(signal.SIGINT) == before:  # else Ctrl-C was the first
-            seen = True
-            assert callable(handler)
-            handler(number, frame)
-
+    interrupts = Interrupts()
     with _handlers_restored():
-        if callable(handler):
-            _handle(signal.SIGTERM, once)
-        yield
+        interrupts.listen()
+        yield interrupts
 
 
 @contextmanager
@@ -74,6 +105,6 @@ def _handlers_restored() -> Iterator[None]:
                 _handle(number, handler)
 
 
-def _handle(number: int, handler: Callable[[int, FrameType | None], Any] | int) -> None:
+def _handle(number: int, handler: _Handler | int) -> None:
     if threading.current_thread() is threading.main_thread():  # Python allows no other
         signal.signal(number, handler)

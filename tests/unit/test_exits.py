@@ -101,11 +101,26 @@ def test_what_is_done_may_draw_and_log_on_one_console(capsys: pytest.CaptureFixt
     assert capsys.readouterr() == ("", "drawn\nlogged\n")
 
 
-@pytest.mark.parametrize("status", [0, 1, 2, 130])
+@pytest.mark.parametrize("status", [0, 1, 2])
 def test_a_process_leaves_with_its_status(status: int) -> None:
     with pytest.raises(SystemExit) as left:
         leave(status)
     assert left.value.code == status
+
+
+def test_an_interrupted_process_waits_for_nobody_and_loses_no_output() -> None:
+    code = (
+        "import atexit, sys, time; from overpaint.exits import leave; "
+        "atexit.register(time.sleep, 3600); sys.stdout.write('out'); leave(130)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},  # as it mostly is
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (130, b"out")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signal to end by")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from overpaint.files import file_sha256, replacing, write_text
+from overpaint.files import file_sha256, remove_leftovers, replacing, write_text
 
 
 @pytest.fixture
@@ -89,6 +89,18 @@ def test_the_umask_is_the_same_afterwards(tmp_path: Path) -> None:
     write_text(tmp_path / "notes.txt", "text")
     mask = os.umask(0o022)
     assert mask == 0o022
+
+
+def test_what_a_killed_process_was_writing_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    names = (".hidden", ".a-longer-name.png", "result.png", "a-abcdefgh.png")
+    mine = [tmp_path / name for name in names]
+    for path in mine:
+        path.write_text("mine")
+    with replacing(tmp_path / "result.png") as temporary:
+        left = temporary
+    left.write_text("as after a kill, which tidies nothing up")
+    remove_leftovers(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted(mine)
 
 
 def test_a_files_hash_is_its_sha256(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 import pytest
 
 from overpaint.interrupts import (
-    first_interrupt_only,
+    followed_interrupts,
     interrupts_ignored,
     sigterm_as_interrupt,
 )
 
-CONTEXTS = [sigterm_as_interrupt, first_interrupt_only, interrupts_ignored]
+CONTEXTS = [sigterm_as_interrupt, followed_interrupts, interrupts_ignored]
 
 
 @pytest.fixture(autouse=True)
@@ -44,39 +44,52 @@ def test_sigterm_interrupts_each_time() -> None:
         sigterm()
 
 
-def test_the_second_sigterm_waits_and_the_third_after_it_counts_again() -> None:
-    with sigterm_as_interrupt() as received:
-        with first_interrupt_only():
+def test_the_first_interrupt_waits_where_it_is_held_and_the_second_does_not() -> None:
+    with sigterm_as_interrupt() as received, followed_interrupts() as interrupts:
+        with interrupts.held():
+            sigterm()
+            assert (interrupts.asked, interrupts.at_once) == (True, False)
             with pytest.raises(KeyboardInterrupt):
                 sigterm()
-            sigterm()
-        assert len(received) == 1
+        assert interrupts.at_once
+        assert received == [signal.SIGTERM] * 2
+
+
+def test_an_interrupt_elsewhere_counts_as_the_first() -> None:
+    with sigterm_as_interrupt(), followed_interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt):
             sigterm()
+        assert not interrupts.at_once
+        with interrupts.held(), pytest.raises(KeyboardInterrupt):
+            sigterm()
+        assert interrupts.at_once
 
 
-def test_sigterm_after_ctrl_c_waits_too() -> None:
-    with sigterm_as_interrupt() as received, first_interrupt_only():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as Lightning does after Ctrl-C
-        sigterm()
-    assert received == []
+def test_ctrl_c_and_sigterm_count_together() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with sigterm_as_interrupt() as received, followed_interrupts() as interrupts:
+        with interrupts.held():
+            signal.raise_signal(signal.SIGINT)
+            assert interrupts.asked
+            with pytest.raises(KeyboardInterrupt):
+                sigterm()
+        assert received == [signal.SIGTERM]
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
-def test_sigterm_counts_where_ctrl_c_was_never_on() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for background jobs
-    with (
-        sigterm_as_interrupt(),
-        first_interrupt_only(),
-        pytest.raises(KeyboardInterrupt),
-    ):
-        sigterm()
-    signal.signal(signal.SIGINT, before)
+def test_a_library_that_takes_a_signal_loses_it_again() -> None:
+    with sigterm_as_interrupt(), followed_interrupts() as interrupts:
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        interrupts.listen()
+        with interrupts.held():
+            sigterm()
+        assert interrupts.asked
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
 def test_sigterm_that_nobody_handles_is_left_to_the_system(handler: signal.Handlers) -> None:
     before = signal.signal(signal.SIGTERM, handler)
-    with first_interrupt_only():
+    with followed_interrupts():
         assert signal.getsignal(signal.SIGTERM) is handler
     signal.signal(signal.SIGTERM, before)
 

@@ -21,6 +21,7 @@ def open_tracking(
     mode: str | None = None,
     group: str | None = None,
     name: str | None = None,
+    run_id: str | None = None,
 ) -> Tracker:
     """Opens the tracked run of a run folder.
 
@@ -32,6 +33,7 @@ def open_tracking(
         mode: in the place of `tracking.mode`.
         group: in the place of `tracking.group`.
         name: in the place of `tracking.name`; the folder's name if there is neither.
+        run_id: of a tracked run that goes on.
 
     Raises:
         TrackingError: if the mode is `online` and W&B cannot be reached.
@@ -52,5 +54,6 @@ def open_tracking(
         tags=tracking.tags,
         notes=tracking.notes,
         job_type=job_type,
+        run_id=run_id,
         config=facts,
     )

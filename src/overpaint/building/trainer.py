@@ -14,6 +14,7 @@ from torch import nn
 from overpaint.building.objective import Problem
 from overpaint.building.optimizer import build_scheduled_optimizer
 from overpaint.losses.objective import Objective
+from overpaint.optimisation.checkpoint_io import WholeFiles
 from overpaint.optimisation.module import Measure, StyleTransferModule
 from overpaint.optimisation.schedule import Scale
 from overpaint.settings.schema import Config
@@ -26,17 +27,23 @@ def build_trainer(
     loggers: Sequence[pl.loggers.Logger],
     callbacks: Sequence[pl.Callback],
 ) -> pl.Trainer:
-    """A trainer for the steps of one size: one device, no checkpoints, no bar of its own."""
+    """A trainer for the steps of one size: one device, no bar of its own.
+
+    Checkpoints are saved if one of the callbacks does it.
+    """
     return pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
         precision=precision,  # type: ignore[arg-type]
-        plugins=[LightningEnvironment()],  # one process, also inside a cluster's job
+        plugins=[
+            LightningEnvironment(),  # one process, also inside a cluster's job
+            WholeFiles(),
+        ],
         max_steps=steps,
         log_every_n_steps=1,  # nothing is logged by Lightning itself; spares a warning
         logger=[*loggers],
         callbacks=[*callbacks],
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(one, pl.callbacks.Checkpoint) for one in callbacks),
         enable_progress_bar=False,
         enable_model_summary=False,
     )

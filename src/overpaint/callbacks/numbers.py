@@ -21,6 +21,14 @@ class LogNumbers(pl.Callback):
         self.history: list[dict[str, float]] = []
         """A row for each logged step: `step`, and the numbers under their keys."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far, for a checkpoint."""
+        return {"history": list(self.history)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on after those rows."""
+        self.history[:] = state_dict["history"]
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
     ) -> None:

@@ -36,12 +36,14 @@ class ShowProgress(pl.Callback):
         self._losses = ""
         self._due = False
         self._began: float | None = None
+        self._done_before = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock, and the bar if there is one."""
         if self._began is not None:
             return  # a further size of the same run
-        self._began = time.monotonic()
+        assert isinstance(pl_module, StyleTransferModule)
+        self._began, self._done_before = time.monotonic(), pl_module.completed
         if self._bar:
             self._bar.start()
             self._task = self._bar.add_task("", total=self._steps, losses="", speed="")
@@ -55,7 +57,7 @@ class ShowProgress(pl.Callback):
         if report:
             self._losses = "  ".join(f"{name} {report.losses[name]:.4g}" for name in MAIN_LOSSES)
         assert self._began is not None
-        speed = step / (time.monotonic() - self._began)
+        speed = (step - self._done_before) / (time.monotonic() - self._began)
         if self._bar:
             self._bar.update(
                 self._task, completed=step, losses=self._losses, speed=f"{speed:.2f} steps/s"

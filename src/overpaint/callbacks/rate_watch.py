@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -48,9 +49,27 @@ class RateWatch(pl.Callback):
         self._trace: list[Row] = []
         self._is_started = False
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen so far, for a checkpoint."""
+        return {
+            "findings": [dataclasses.asdict(one) for one in self.findings],
+            "trace": [dataclasses.asdict(row) for row in self._trace],
+            "usual_clamped": self._usual_clamped,
+            "is_started": self._is_started,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on watching after that."""
+        self.findings[:] = [Finding(**one) for one in state_dict["findings"]]
+        self._trace = [Row(**row) for row in state_dict["trace"]]
+        self._usual_clamped = state_dict["usual_clamped"]
+        self._is_started = state_dict["is_started"]
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Begins a new trace; what the run's start has of black and white is usual too."""
         assert isinstance(pl_module, StyleTransferModule)
+        if trainer.global_step > 0:
+            return  # a size that goes on from a checkpoint
         self._trace = []
         if not self._is_started:
             self._is_started = True

@@ -6,8 +6,10 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +34,26 @@ def quiet_lightning() -> Iterator[None]:
                 one.setLevel(level)
 
 
-def fit(trainer: pl.Trainer, module: pl.LightningModule, steps: int) -> bool:
+def fit(
+    trainer: pl.Trainer, module: pl.LightningModule, steps: int, *, checkpoint: Path | None = None
+) -> bool:
     """Runs `steps` training steps.
+
+    Args:
+        trainer: for these steps alone.
+        module: what is trained.
+        steps: in all, with those that a checkpoint has done.
+        checkpoint: of this module and these callbacks, to go on from.
 
     Returns:
         True if an interrupt ended them early; the module then holds the state of the last whole
         step.
     """
     try:
-        trainer.fit(module, range(steps))
+        trainer.fit(module, range(steps), ckpt_path=checkpoint)
     except SystemExit as stop:  # how Lightning leaves after an interrupt
-        if not isinstance(stop.__context__, KeyboardInterrupt):
+        interrupted = isinstance(stop.__context__, KeyboardInterrupt)
+        if not interrupted and not isinstance(stop, SIGTERMException):
             raise
         logger.warning("Interrupted; keeping the picture as it is.")
         return True

@@ -42,8 +42,8 @@ class FiniteGuard(nn.Module):
     def __init__(self, image: Tensor, *, first_step: int = 0) -> None:
         super().__init__()
         self._first_step = first_step
-        self.register_buffer("good", image.detach().clone(), persistent=False)
-        self.register_buffer("fault", torch.zeros(3), persistent=False)
+        self.register_buffer("good", image.detach().clone())
+        self.register_buffer("fault", torch.zeros(3))
 
     @torch.no_grad()
     def keep_finite(

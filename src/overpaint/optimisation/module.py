@@ -18,6 +18,9 @@ from overpaint.optimisation.step import grey_levels_moved, project
 
 Measure = Callable[[Objective, Tensor], LossTerms]
 
+# Of a checkpoint, beside what Lightning keeps: what is computed from the start of a size.
+_EXTRA = "size"
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -55,8 +58,11 @@ class StyleTransferModule(pl.LightningModule):
         loss_scale: factor of the loss that the optimiser sees; reported losses are without it.
         measure: how the objective measures the image; a compiled form may take its place.
 
-    Steps count from 1. A reported loss belongs to the image before its step.
+    Steps count from 1. A reported loss belongs to the image before its step. A checkpoint holds the
+    image and what the steps have made of it; encoder and targets are built anew.
     """
+
+    strict_loading = False  # encoder and targets are not in checkpoints
 
     def __init__(
         self,
@@ -104,6 +110,27 @@ class StyleTransferModule(pl.LightningModule):
     def divergence(self) -> Divergence | None:
         """Where these steps left the finite numbers, if they did; waits for the device."""
         return self.guard.divergence()
+
+    def state_dict(  # type: ignore[override]  # PyTorch's has overloads
+        self, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """The image and its guard alone."""
+        state: dict[str, Any] = super().state_dict(*args, **kwargs)
+        return {name: one for name, one in state.items() if not name.startswith("objective.")}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Adds what belongs to the size and is no tensor."""
+        checkpoint[_EXTRA] = {
+            "first_step": self._first_step,
+            "completed": self.completed,
+            "evaluations": self.evaluations,
+            "loss_scale": self._loss_scale,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes it back; the scale of the loss is that of the size's own start."""
+        self.evaluations = checkpoint[_EXTRA]["evaluations"]
+        self._loss_scale = checkpoint[_EXTRA]["loss_scale"]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """The optimiser of the image alone, with its rate schedule."""

@@ -48,13 +48,51 @@ def plan_scales(
         if later == 0 or (edge >= smallest and later < steps):
             kept.append((edge, waiting))
             waiting = 0.0
+    return _divided(kept, steps)
+
+
+def replanned(
+    plan: Sequence[Scale], *, long_edge: int, first_step: int, completed: int
+) -> list[Scale]:
+    """What is left of a plan, for a run that goes on.
+
+    Args:
+        plan: of the whole run, perhaps of more steps than those that it began with.
+        long_edge: of the size that the run had reached, in pixels.
+        first_step: steps that it did before that size.
+        completed: steps that it has done.
+
+    Returns:
+        The sizes from that one on. All steps after `first_step` are theirs, in the proportions of
+        the plan.
+    """
+    left = [scale for scale in plan if scale.long_edge >= long_edge]
+    if left[0].first_step == first_step:
+        return left
+    steps = left[-1].first_step + left[-1].steps - first_step
+    return _divided(
+        [(scale.long_edge, scale.steps) for scale in left],
+        steps,
+        first_step=first_step,
+        least=max(1, completed - first_step),
+    )
+
+
+def _divided(
+    sizes: Sequence[tuple[int, float]], steps: int, *, first_step: int = 0, least: int = 1
+) -> list[Scale]:
+    """Divides `steps` among sizes, each with its weight: `least` for the first, 1 for the others.
+
+    There are as many steps at least.
+    """
     plan: list[Scale] = []
-    total, reached, done = sum(weights), 0.0, 0
-    for index, (edge, weight) in enumerate(kept):
+    total, reached, done = sum(weight for _, weight in sizes), 0.0, 0
+    for index, (edge, weight) in enumerate(sizes):
         reached += weight
-        later = len(kept) - index - 1
-        end = min(max(round(steps * reached / total), done + 1), steps - later)
-        plan.append(Scale(edge, done, end - done))
+        later = len(sizes) - index - 1
+        end = max(round(steps * reached / total), done + 1 if plan else least)
+        end = min(end, steps - later)
+        plan.append(Scale(edge, first_step + done, end - done))
         done = end
     return plan
 

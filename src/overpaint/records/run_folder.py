@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +40,21 @@ def create_run_folder(
             (folder / "snapshots").mkdir()
         return folder
     raise FileExistsError(f"'{root}' already holds 999 runs named '{name}'.")
+
+
+@contextmanager
+def kept_if_begun(folder: Path) -> Iterator[None]:
+    """Leaves no folder of a run that failed before it had anything to keep.
+
+    Args:
+        folder: of a run inside; its first step leaves a picture in `snapshots/`.
+    """
+    try:
+        yield
+    except BaseException:
+        if not any((folder / "snapshots").glob("*")):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _slug(path: str) -> str:

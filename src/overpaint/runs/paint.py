@@ -13,7 +13,7 @@ from torch import Tensor
 from overpaint.building.sources import read_sources
 from overpaint.console import command
 from overpaint.errors import DivergedError
-from overpaint.interrupts import first_interrupt_only
+from overpaint.interrupts import followed_interrupts
 from overpaint.pictures.inputs import Inputs
 from overpaint.pictures.io import read_picture
 from overpaint.pictures.tensors import to_picture
@@ -72,18 +72,18 @@ def paint(
     if isinstance(photo, Tensor):
         values["image.size"] = max(content.size)
     config = load_config(preset, settings, values=values)
-    starts = {"style": styles[0], "file": config.init.file}
-    start = starts.get(config.init.mode)
+    start = {"style": styles[0], "file": config.init.file}.get(config.init.mode)
     inputs = Inputs(
         content,
         styles,
         None if start is None else _read(start),
         names=(_name(photo, "photo"), *(_name(one, "painting") for one in paintings)),
     )
-    with first_interrupt_only():
+    with followed_interrupts() as interrupts:
         result = optimise(
             config,
             read_sources(config, inputs=inputs),
+            interrupts=interrupts,
             tune_command=f"{command('tune-lr')} PHOTO PAINTING",
             callbacks=callbacks,
             console=Console() if progress else None,

@@ -26,14 +26,15 @@ from overpaint.building.watch import build_watch
 from overpaint.callbacks.divergence import StopWhenDiverged
 from overpaint.callbacks.numbers import LogNumbers
 from overpaint.callbacks.progress import ShowProgress
-from overpaint.interrupts import interrupts_ignored
+from overpaint.callbacks.stopping import StopWhenAsked
+from overpaint.interrupts import Interrupts
 from overpaint.optimisation.compiling import compiled_measure, is_compiling_wanted
 from overpaint.optimisation.device import autocast, choose_device, device_name, exact_cudnn
 from overpaint.optimisation.fit import fit, quiet_lightning
 from overpaint.optimisation.guard import Divergence
 from overpaint.optimisation.memory import peak_memory_bytes, reset_peak_memory
 from overpaint.optimisation.module import StyleTransferModule
-from overpaint.optimisation.schedule import Scale, plan_scales
+from overpaint.optimisation.schedule import Scale, plan_scales, replanned
 from overpaint.optimisation.verdicts import Finding
 from overpaint.pictures.inputs import SizedInputs
 from overpaint.pictures.io import size_of
@@ -44,6 +45,7 @@ from overpaint.pictures.tensors import (
     to_picture,
 )
 from overpaint.records.result import PaintResult
+from overpaint.runs.kept import Kept
 from overpaint.settings.schema import Config
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,9 @@ def optimise(
     config: Config,
     sources: Sources,
     *,
+    interrupts: Interrupts,
     tune_command: str,
+    kept: Kept | None = None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[pl.loggers.Logger] = (),
     on_finding: Callable[[Finding], None] | None = None,
@@ -64,7 +68,9 @@ def optimise(
     Args:
         config: resolved settings.
         sources: the pictures as they were read, and the encoder's weights.
+        interrupts: of the run; a first one ends it after a whole step, with its picture.
         tune_command: what finds a learning rate, for messages.
+        kept: a checkpoint of the run, to go on from.
         callbacks: what else shall happen beside the steps; they see the fit of each size.
         loggers: take in the numbers of the logged steps.
         on_finding: is called with what is found about the learning rate.
@@ -72,23 +78,30 @@ def optimise(
 
     Returns:
         The picture as far as it got, with `interrupted` or `diverged` set if it did not get there.
+
+    Raises:
+        KeyboardInterrupt: if there is no picture yet, or at the second interrupt.
     """
     progress = ShowProgress(config.schedule.steps, console=console)
     watch = build_watch(config, sources.sized, tune_command, on_finding)
-    pyramid = _Pyramid(config, sources, [*callbacks, progress, watch], loggers)
+    pyramid = _Pyramid(
+        config, sources, [*callbacks, progress, watch, StopWhenAsked(interrupts)], loggers, kept
+    )
     with exact_cudnn(pyramid.precision), quiet_lightning(), contextlib.closing(progress):
         for scale in pyramid.plan:
             try:
                 pyramid.prepare(scale)
             except KeyboardInterrupt:
-                if not pyramid.has_picture:
+                if interrupts.at_once or not pyramid.has_picture:
                     raise
                 pyramid.interrupted = True
                 break
-            pyramid.fit(scale)
+            with interrupts.held():
+                pyramid.fit(scale, interrupts)
             if pyramid.interrupted or pyramid.divergence:
                 break
-        return pyramid.conclude(warnings=tuple(watch.findings))
+        with interrupts.held():
+            return pyramid.conclude(warnings=tuple(watch.findings))
 
 
 class _Pyramid:
@@ -100,6 +113,7 @@ class _Pyramid:
         sources: Sources,
         callbacks: Sequence[pl.Callback],
         loggers: Sequence[pl.loggers.Logger],
+        kept: Kept | None,
     ) -> None:
         self.interrupted = False
         self.divergence: Divergence | None = None
@@ -125,6 +139,15 @@ class _Pyramid:
         self._compiled = False
         self._began = time.monotonic()
         self._step_seconds = 0.0
+        self._kept = kept
+        if kept is not None:
+            self.plan = replanned(
+                self.plan,
+                long_edge=max(kept.image.shape[-2:]),
+                first_step=kept.first_step,
+                completed=kept.completed,
+            )
+            self._began -= kept.seconds
         self._module: StyleTransferModule | None = None
 
     @property
@@ -139,7 +162,9 @@ class _Pyramid:
         if scale.long_edge != config.image.size:
             sized = self._inputs.at(scale.long_edge, style_scale=config.style.scale)
         before, image = self._module, None
-        if before is not None:
+        if self._kept is not None:
+            image = self._kept.image
+        elif before is not None:
             image = self._enlarged(before.image.detach(), sized)
         with self._arithmetic():
             problem = build_problem(config, sized, self._encoder, self.precision, image=image)
@@ -167,16 +192,22 @@ class _Pyramid:
         smaller = self._inputs.at(max(image.shape[-2:]), style_scale=config.style.scale)
         return enlarge_with_detail(image, unpainted(config, smaller), unpainted(config, larger))
 
-    def fit(self, scale: Scale) -> None:
-        """The steps of one size."""
-        module = self._module
+    def fit(self, scale: Scale, interrupts: Interrupts) -> None:
+        """The steps of one size, or those that a checkpoint has left."""
+        module, kept = self._module, self._kept
         assert module is not None
         self._announce(module, scale)
+        self._kept = None
         trainer = build_trainer(
             self._config, self.precision, scale.steps, self._loggers, self._callbacks
         )
         entered = time.monotonic()
-        self.interrupted = fit(trainer, module, scale.steps)
+        checkpoint = None if kept is None else kept.path
+        broken_off = fit(trainer, module, scale.steps, checkpoint=checkpoint)
+        if interrupts.at_once:
+            raise KeyboardInterrupt
+        is_asked = interrupts.asked and module.completed < self._config.schedule.steps
+        self.interrupted = broken_off or is_asked
         self._step_seconds += time.monotonic() - entered
         module.to(self._device)  # Lightning moves it to the CPU at the end
         self.divergence = module.divergence()
@@ -186,7 +217,7 @@ class _Pyramid:
         module = self._module
         assert module is not None
         seconds = time.monotonic() - self._began
-        with interrupts_ignored(), torch.no_grad(), self._arithmetic():
+        with torch.no_grad(), self._arithmetic():
             terms = module(module.image).named()
         image = module.image.detach()
         return PaintResult(

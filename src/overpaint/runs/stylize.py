@@ -7,6 +7,7 @@ import logging
 import math
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -14,17 +15,21 @@ from rich.console import Console
 
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
+from overpaint.callbacks.checkpoints import SaveCheckpoints
 from overpaint.callbacks.snapshots import Snapshots
 from overpaint.console import command
 from overpaint.errors import DivergedError
 from overpaint.files import file_sha256
-from overpaint.interrupts import first_interrupt_only, interrupts_ignored
+from overpaint.interrupts import Interrupts, followed_interrupts
 from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.pictures.io import save_picture
+from overpaint.records.checkpoint_folder import CheckpointFolder, Origin
 from overpaint.records.environment import save_environment, versions
 from overpaint.records.result import RunResult
-from overpaint.records.run_folder import create_run_folder
+from overpaint.records.run_folder import create_run_folder, kept_if_begun
 from overpaint.records.settings import save_settings
+from overpaint.runs.catching_up import catch_up
+from overpaint.runs.kept import Kept
 from overpaint.runs.pyramid import optimise
 from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
@@ -34,6 +39,28 @@ from overpaint.tracking.csv import CsvLogger
 from overpaint.tracking.port import Tracker
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that begins, or goes on."""
+
+    config: Config
+    """Resolved settings."""
+    sources: Sources
+    hashes: Mapping[str, str]
+    """The setting of each picture to the SHA-256 of its file."""
+    checkpoints: CheckpointFolder
+    """Of the run folder; locked."""
+    kept: Kept | None = None
+    """Where it goes on from."""
+    tracking_id: str | None = None
+    """Of the run at W&B that goes on."""
+
+    @property
+    def folder(self) -> Path:
+        """Absolute path of the run folder."""
+        return self.checkpoints.run
 
 
 def stylize(
@@ -48,8 +75,8 @@ def stylize(
 
     Returns:
         The picture, its losses and the folder that holds everything. After Ctrl-C it is the picture
-        as far as it got, with `interrupted` set; likewise after SIGTERM if the caller has a handler
-        that raises KeyboardInterrupt.
+        as far as it got, with `interrupted` set, and `resume` goes on from there; likewise after
+        SIGTERM if the caller has a handler that raises KeyboardInterrupt.
 
     Raises:
         ConfigError: if the settings cannot be run, or the accelerator asked for is not there.
@@ -61,57 +88,98 @@ def stylize(
     """
     config = resolved(config)
     sources = read_sources(config)
-    hashes = {name: file_sha256(name) for name in _files(config)}
+    hashes = input_hashes(config)
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
-    save_settings(to_yaml(with_absolute_paths(config)), folder / "config.yaml")
-    tracker = open_tracking(config, folder, sources.weights)
+    checkpoints = CheckpointFolder(folder)
+    with kept_if_begun(folder), checkpoints.locked():
+        job = Job(config, sources, hashes, checkpoints)
+        return carry_out(job, console=console, callbacks=callbacks)
+
+
+def input_hashes(config: Config) -> dict[str, str]:
+    """The setting of each picture that a run reads to the SHA-256 of its file.
+
+    Raises:
+        OSError: if one cannot be read.
+    """
+    names = {"content.image": config.content.image}
+    names |= {f"style.images[{i}]": name for i, name in enumerate(config.style.images)}
+    if config.init.mode == "file" and config.init.file:
+        names["init.file"] = config.init.file
+    return {setting: file_sha256(name) for setting, name in names.items()}
+
+
+def carry_out(
+    job: Job, *, console: Console | None = None, callbacks: Sequence[pl.Callback] = ()
+) -> RunResult:
+    """Does what is left of a run, in its folder; arguments and errors are those of `stylize`."""
+    with followed_interrupts() as interrupts:
+        tracker = _open(job)
+        exit_code = 1
+        try:
+            result = _optimise(job, interrupts, tracker, console, callbacks)
+            with interrupts.held():
+                _save(job, result, tracker)
+                if not result.interrupted:
+                    job.checkpoints.finish()
+            if result.diverged:
+                raise DivergedError(
+                    f"{result.diverged} The last good picture, of step {result.steps}: "
+                    f"{job.folder / 'result.png'}",
+                    result=result,
+                )
+            exit_code = 130 if result.interrupted else 0
+            return result
+        except KeyboardInterrupt:  # before there was a picture to keep, or the second one
+            exit_code = 130
+            raise
+        finally:
+            if not interrupts.at_once:
+                _close(tracker, exit_code)
+            if exit_code and job.checkpoints.has_any():
+                again = f"{command('stylize')} --resume {shlex.quote(str(job.folder))}"
+                logger.warning("To go on from here: %s", again)
+
+
+def _open(job: Job) -> Tracker:
+    """Writes what a run begins with, and opens its tracker."""
+    settings = to_yaml(with_absolute_paths(job.config))
+    save_settings(settings, job.folder / "config.yaml")
+    tracker = open_tracking(job.config, job.folder, job.sources.weights, run_id=job.tracking_id)
     if tracker.message:
         logger.info("%s", tracker.message)
-    exit_code = 1
+    origin = Origin(
+        inputs=job.hashes,
+        weights_sha256=job.sources.weights.sha256,
+        versions=versions(),
+        tracking_id=tracker.run_id or job.tracking_id,
+    )
+    job.checkpoints.begin(settings, origin)
+    return tracker
+
+
+def _close(tracker: Tracker, exit_code: int) -> None:
     try:
-        with first_interrupt_only():
-            result = _optimise(config, sources, folder, tracker, console, callbacks)
-            with interrupts_ignored():
-                _save(config, result, sources, hashes, tracker)
-        if result.diverged:
-            raise DivergedError(
-                f"{result.diverged} The last good picture, of step {result.steps}: "
-                f"{folder / 'result.png'}",
-                result=result,
-            )
-        exit_code = 130 if result.interrupted else 0
-        return result
-    except KeyboardInterrupt:  # before there was a picture to keep
-        exit_code = 130
-        raise
-    finally:
-        try:
-            tracker.finish(exit_code)
-        except KeyboardInterrupt:
-            logger.warning("W&B: the upload was cut short; `wandb sync` can finish it.")
-
-
-def _files(config: Config) -> list[str]:
-    """The pictures that a run reads."""
-    names = [config.content.image, *config.style.images]
-    if config.init.mode == "file" and config.init.file:
-        names.append(config.init.file)
-    return names
+        tracker.finish(exit_code)
+    except KeyboardInterrupt:
+        logger.warning("W&B: the upload was cut short; `wandb sync` can finish it.")
 
 
 def _optimise(
-    config: Config,
-    sources: Sources,
-    folder: Path,
+    job: Job,
+    interrupts: Interrupts,
     tracker: Tracker,
     console: Console | None,
     callbacks: Sequence[pl.Callback],
 ) -> RunResult:
+    config, folder, kept = job.config, job.folder, job.kept
     steps = config.schedule.steps
     late = [step for step in config.snapshots.steps if step > steps]
     if late:
         logger.info("snapshots.steps %s lie beyond the last step, %d.", late, steps)
-    tracker.log_inputs(sources.sized.content, sources.sized.styles)
+    tracker.log_inputs(job.sources.sized.content, job.sources.sized.styles)
+    if kept is not None:
+        catch_up(tracker, kept, folder / "snapshots")
     snapshots = Snapshots(
         folder / "snapshots",
         steps=config.snapshots.steps,
@@ -119,26 +187,28 @@ def _optimise(
         last=steps,
         publish=tracker.log_snapshot,
     )
+    keeping = SaveCheckpoints(
+        job.checkpoints.place,
+        every_seconds=config.checkpoint.every_seconds,
+        seconds=0.0 if kept is None else kept.seconds,
+    )
+    rows = () if kept is None else kept.history
     painted = optimise(
         config,
-        sources,
+        job.sources,
+        interrupts=interrupts,
         tune_command=f"{command('tune-lr')} --config {shlex.quote(str(folder / 'config.yaml'))}",
-        callbacks=[snapshots, *callbacks],
-        loggers=[CsvLogger(folder / "metrics.csv"), *tracker.loggers],
+        kept=kept,
+        callbacks=[snapshots, keeping, *callbacks],
+        loggers=[CsvLogger(folder / "metrics.csv", rows), *tracker.loggers],
         on_finding=lambda found: tracker.log_warning(keys.rate_warning(found.kind), found.message),
         console=console,
     )
     return RunResult(**vars(painted), folder=folder)
 
 
-def _save(
-    config: Config,
-    result: RunResult,
-    sources: Sources,
-    hashes: Mapping[str, str],
-    tracker: Tracker,
-) -> None:
-    weights, picture = sources.weights, result.folder / "result.png"
+def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
+    config, weights, picture = job.config, job.sources.weights, result.folder / "result.png"
     text = {
         "Software": f"overpaint {versions()['overpaint']}",
         "overpaint settings": to_yaml(config),
@@ -150,7 +220,7 @@ def _save(
         **result.facts(),
         "tracking": tracker.mode,
         "weights": weights.facts(),
-        "inputs": dict(hashes),
+        "inputs": dict(job.hashes),
     }
     save_environment(result.folder / "environment.json", facts)
     if result.diverged:

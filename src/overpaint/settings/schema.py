@@ -179,6 +179,13 @@ class SnapshotsConfig:
 
 
 @dataclass(frozen=True)
+class CheckpointConfig:
+    """What is kept of a run so that it can go on after an interrupt or a power cut."""
+
+    every_seconds: NotNegative | None = 30.0
+
+
+@dataclass(frozen=True)
 class TrackingConfig:
     """Weights & Biases, and how often numbers are logged there and to metrics.csv."""
 
@@ -234,6 +241,7 @@ class Config:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     snapshots: SnapshotsConfig = field(default_factory=SnapshotsConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,21 @@ from overpaint.files import write_text
 
 
 class CsvLogger(Logger):
-    """Logged numbers as a table, one row per logged step, rewritten whole at each save."""
+    """Logged numbers as a table, one row per logged step, rewritten whole at each save.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: of the file.
+        rows: of a run that goes on: `step`, and the numbers; what the file has beyond is dropped.
+    """
+
+    def __init__(self, path: Path, rows: Sequence[Mapping[str, float]] = ()) -> None:
         super().__init__()
         self._path = path
         self._rows: list[dict[str, Any]] = []
         self._saved = 0
+        for row in rows:
+            step = int(row["step"])
+            self.log_metrics({key: one for key, one in row.items() if key != "step"}, step)
 
     @property
     def name(self) -> str:

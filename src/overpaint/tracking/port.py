@@ -19,6 +19,8 @@ class Tracker:
 
     mode: str = "disabled"
     """Or `online`, or `offline`."""
+    run_id: str | None = None
+    """By which the service knows the run, if it does."""
     message: str | None = None
     """One line for the user: where to look."""
     loggers: Sequence[Logger] = ()

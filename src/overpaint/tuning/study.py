@@ -13,7 +13,6 @@ from typing import Any
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.errors import TrackingError
-from overpaint.interrupts import first_interrupt_only
 from overpaint.records.environment import save_environment
 from overpaint.records.run_folder import create_run_folder
 from overpaint.settings.resolving import resolved
@@ -112,8 +111,7 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
         logger.info("%s", tracker.message)
     exit_code = 1
     try:
-        with first_interrupt_only():
-            yield Study(config, sources, folder, tracker, group)
+        yield Study(config, sources, folder, tracker, group)
         exit_code = 0
     except KeyboardInterrupt:
         exit_code = 130

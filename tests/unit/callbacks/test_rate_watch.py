@@ -53,7 +53,7 @@ def play(
 ) -> None:
     """One fit in which the loss falls by a percent a step."""
     module: Any = FakeModule(start, log_every)
-    trainer: Any = SimpleNamespace(should_stop=stop)
+    trainer: Any = SimpleNamespace(should_stop=stop, global_step=0)
     watching.on_train_start(trainer, module)
     module.image.data = image
     for step in steps:

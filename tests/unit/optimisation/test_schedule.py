@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
+from conftest import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overpaint.optimisation.schedule import Scale, plan_scales, rate_factor
+from overpaint.optimisation.schedule import Scale, plan_scales, rate_factor, replanned
 
 
 def test_one_scale_has_all_steps() -> None:
@@ -71,3 +74,42 @@ def test_a_constant_rate_stays() -> None:
 def test_a_cosine_falls_from_one_to_its_end(step: int, factor: float) -> None:
     # 0.1 + 0.9 * (1 + cos(pi * step / 100)) / 2, worked out by hand
     assert rate_factor("cosine", step, 100, 0.1) == pytest.approx(factor)
+
+
+def test_the_rest_of_an_unchanged_plan_is_the_plan_itself() -> None:
+    plan = plan_scales(64, 12, scales=[0.25, 0.5, 1.0])
+    for index, scale in enumerate(plan):
+        rest = replanned(
+            plan, long_edge=scale.long_edge, first_step=scale.first_step, completed=scale.steps
+        )
+        assert rest == plan[index:]
+
+
+@given(
+    steps=st.integers(3, 60),
+    more=st.integers(0, 60),
+    shares=st.lists(st.floats(0.1, 10), min_size=3, max_size=3),
+    at=st.integers(0, 2),
+    done=st.floats(0, 1),
+)
+@quickly
+def test_a_longer_plan_gives_all_its_steps_to_what_is_left(
+    steps: int, more: int, shares: list[float], at: int, done: float
+) -> None:
+    scales = [0.25, 0.5, 1.0]
+    reached = plan_scales(64, steps, scales=scales, shares=shares)[at]
+    completed = reached.first_step + max(1, round(done * reached.steps))
+    longer = plan_scales(64, steps + more, scales=scales, shares=shares)
+    rest = replanned(
+        longer,
+        long_edge=reached.long_edge,
+        first_step=reached.first_step,
+        completed=completed,
+    )
+    assert [scale.long_edge for scale in rest] == [16, 32, 64][at:]
+    assert rest[0].first_step == reached.first_step
+    assert rest[0].first_step + rest[0].steps >= completed
+    for before, after in itertools.pairwise(rest):
+        assert after.first_step == before.first_step + before.steps
+    assert rest[-1].first_step + rest[-1].steps == steps + more
+    assert all(scale.steps >= 1 for scale in rest)

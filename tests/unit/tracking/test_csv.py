@@ -103,3 +103,16 @@ def test_a_failed_write_leaves_the_last_table_whole(
         logger.save()
     assert path.read_text() == "step,a\n1,1.5\n"
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["metrics.csv"]
+
+
+def test_a_run_that_goes_on_keeps_its_rows_and_drops_later_ones(tmp_path: Path) -> None:
+    path, rows = tmp_path / "metrics.csv", {1: 0.1, 2: 1 / 3, 4: 1e-9}
+    whole = CsvLogger(path)
+    for step, loss in rows.items():
+        whole.log_metrics({"loss/total": loss}, step=step)
+    whole.finalize("success")
+    expected = path.read_text()
+    again = CsvLogger(path, [{"step": 1, "loss/total": 0.1}, {"step": 2, "loss/total": 1 / 3}])
+    again.log_metrics({"loss/total": 1e-9}, step=4)
+    again.save()
+    assert path.read_text() == expected

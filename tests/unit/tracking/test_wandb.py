@@ -11,9 +11,11 @@ from conftest import wandb_history, wandb_runs, wandb_summary
 from PIL import Image
 
 from overpaint.errors import TrackingError
+from overpaint.tracking import keys
 from overpaint.tracking.port import Tracker
 from overpaint.tracking.wandb import opening as tracking
 from overpaint.tracking.wandb.opening import open_wandb
+from overpaint.tracking.wandb.run import WandbTracker
 
 KEY = "0" * 40
 WANDB_HOST = "https://api.wandb.ai"
@@ -144,7 +146,7 @@ def test_auto_with_a_key_but_no_answer_is_offline_and_names_the_host(
     assert tracking._choose_mode() == ("offline", f"{url} does not answer")
 
 
-def open_in(directory: Path, mode: str) -> Tracker:
+def open_in(directory: Path, mode: str, *, run_id: str | None = None) -> Tracker:
     return open_wandb(
         mode,
         directory=directory,
@@ -155,6 +157,7 @@ def open_in(directory: Path, mode: str) -> Tracker:
         tags=("one", "two"),
         notes="some notes",
         job_type="lr-trial",
+        run_id=run_id,
         config={"seed": 3},
     )
 
@@ -162,11 +165,14 @@ def open_in(directory: Path, mode: str) -> Tracker:
 class FakeRun:
     """Stands in for a wandb.Run."""
 
-    def __init__(self, directory: Path, mode: str) -> None:
+    def __init__(self, directory: Path, mode: str, known: int = 0) -> None:
         self.dir = str(directory / "wandb" / f"{mode}-run-x" / "files")
         self.url = "http://127.0.0.1/some-team/some-project/runs/x"
         self.metrics: list[tuple[str, dict[str, Any]]] = []
         self.alerts: list[dict[str, str]] = []
+        self.id = "x"
+        self.step = known
+        self.rows: list[tuple[int, dict[str, Any]]] = []
         self.summary: dict[str, Any] = {}
 
     def define_metric(self, name: str, **options: Any) -> None:
@@ -174,6 +180,9 @@ class FakeRun:
 
     def alert(self, **words: str) -> None:
         self.alerts.append(words)
+
+    def log(self, values: dict[str, Any], *, step: int) -> None:
+        self.rows.append((step, values))
 
 
 class FakeInit:
@@ -413,17 +422,41 @@ def test_a_study_and_its_trials_are_runs_side_by_side(tmp_path: Path) -> None:
     }
 
 
-def test_curves_of_different_lengths_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    patched_init(monkeypatch)
-    run = open_in(tmp_path, "offline")
-    logged: list[dict[str, Any]] = []
-    run.loggers[0].experiment.log = logged.append
-    run.log_curves({"a": (1.0, 2.0)})
-    assert logged == [
-        {"a": 1.0, "trainer/global_step": 1},
-        {"a": 2.0, "trainer/global_step": 2},
+def test_curves_of_different_lengths_are_refused(tmp_path: Path) -> None:
+    run: Any = FakeRun(tmp_path, "offline")
+    tracker = WandbTracker(run, "offline", "")
+    tracker.log_curves({"a": (1.0, 2.0)})
+    assert run.rows == [
+        (1, {"a": 1.0, "trainer/global_step": 1}),
+        (2, {"a": 2.0, "trainer/global_step": 2}),
     ]
     with pytest.raises(ValueError, match="argument 2 is longer"):
-        run.log_curves({"a": (1.0, 2.0), "b": (1.0, 2.0, 3.0)})
+        tracker.log_curves({"a": (1.0, 2.0), "b": (1.0, 2.0, 3.0)})
+
+
+def test_each_step_is_one_of_wandb_s_own_and_known_ones_are_not_told_again(tmp_path: Path) -> None:
+    run: Any = FakeRun(tmp_path, "online", known=5)
+    tracker = WandbTracker(run, "online", "")
+    (logger,) = tracker.loggers
+    grey = Image.new("RGB", (4, 3))
+    tracker.log_inputs(grey, [grey])
+    for step in (4, 5, 6):
+        logger.log_metrics({"loss/total": 1.0}, step=step)
+        tracker.log_snapshot(step, grey)
+    told = [(step, sorted(values)) for step, values in run.rows]
+    numbers, picture = ["loss/total", keys.STEP], [keys.SNAPSHOTS, keys.STEP]
+    assert told == [(5, numbers), (5, picture), (6, numbers), (6, picture)]
+
+
+def test_a_run_that_goes_on_keeps_its_name_at_wandb_and_has_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = patched_init(monkeypatch)
+    earlier, other = (tmp_path / "wandb" / f"offline-run-2026-{name}" for name in ("x", "y"))
+    for folder in (earlier, other):
+        folder.mkdir(parents=True)
+    open_in(tmp_path, "offline", run_id="x")
+    (options,) = init.calls
+    assert (options["id"], options["resume"]) == ("x", "allow")
+    assert not earlier.exists()
+    assert other.exists()

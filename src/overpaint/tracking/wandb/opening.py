@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import shutil
 import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -38,6 +39,7 @@ def open_wandb(
     tags: Sequence[str] = (),
     notes: str | None = None,
     job_type: str = "stylize",
+    run_id: str | None = None,
     config: Mapping[str, Any],
 ) -> Tracker:
     """Opens a W&B run without ever asking or waiting for long.
@@ -53,6 +55,9 @@ def open_wandb(
         tags: labels.
         notes: free text.
         job_type: what the run does; the dashboard can group by it.
+        run_id: of a run that goes on. W&B cannot continue one offline, for parts of one run
+            overwrite each other when they are uploaded: what lies in `directory` of it is deleted,
+            and the new one is to be told everything again.
         config: the resolved settings.
 
     Returns:
@@ -69,6 +74,7 @@ def open_wandb(
         raise TrackingError("tracking.mode=online, but no W&B API key is set: run `wandb login`.")
     import wandb
 
+    going_on: dict[str, Any] = {} if run_id is None else {"id": run_id, "resume": "allow"}
     start: Callable[..., wandb.Run] = partial(
         wandb.init,
         dir=str(directory),
@@ -82,6 +88,7 @@ def open_wandb(
         config=dict(config),
         reinit="create_new",  # a study's run is open while its trials' runs come and go
         settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT_S),
+        **going_on,
     )
     refusals = (wandb.errors.CommError, wandb.errors.UsageError, wandb.errors.AuthenticationError)
     try:
@@ -91,7 +98,17 @@ def open_wandb(
             raise TrackingError(f"W&B run could not be opened: {error}") from error
         mode, reason = "offline", f"W&B refused the run: {' '.join(str(error).split())}"
         run = start(mode=mode)
+    if run_id is not None:
+        _remove_earlier_parts(run)
     return WandbTracker(run, mode, _where_to_look(run, mode, reason))
+
+
+def _remove_earlier_parts(run: wandb.Run) -> None:
+    """Deletes what earlier offline runs of the same id have left beside this one."""
+    own = Path(run.dir).parent
+    for part in own.parent.glob(f"offline-run-*-{run.id}"):
+        if part != own:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _where_to_look(run: wandb.Run, mode: str, reason: str) -> str:

@@ -25,6 +25,10 @@ _ALERTS = {
 class WandbTracker(Tracker):
     """One W&B run, opened by `opening.open_wandb`.
 
+    W&B counts rows by a step of its own, which is the x axis of its media panels. Here it is the
+    step of the run: everything of a step is one row, and pictures of two runs at one position are
+    of one step. A run that goes on is not told again what W&B has of it.
+
     Args:
         run: as wandb opened it.
         mode: `online` or `offline`.
@@ -34,8 +38,10 @@ class WandbTracker(Tracker):
     def __init__(self, run: wandb.Run, mode: str, message: str) -> None:
         self.mode = mode
         self.message = message
-        self.loggers = (WandbLogger(experiment=run),)
+        self.run_id = run.id
         self._run = run
+        self._known = run.step
+        self.loggers = (_Numbers(run, self._known),)
         run.define_metric(keys.STEP)
         # With a `summary` mode the values nest, {"min": ...}, and sweeps look for plain numbers.
         run.define_metric("*", step_metric=keys.STEP)
@@ -44,13 +50,14 @@ class WandbTracker(Tracker):
         """Logs the content and style pictures, once."""
         import wandb
 
-        self._run.log(
+        self._log(
+            0,
             {
                 keys.CONTENT: wandb.Image(content, caption="content"),
                 keys.STYLES: [
                     wandb.Image(style, caption=f"style {i}") for i, style in enumerate(styles, 1)
                 ],
-            }
+            },
         )
 
     def log_snapshot(self, step: int, picture: Image.Image) -> None:
@@ -58,13 +65,13 @@ class WandbTracker(Tracker):
         import wandb
 
         image = wandb.Image(picture, caption=f"step {step}")
-        self._run.log({keys.SNAPSHOTS: image, keys.STEP: step})
+        self._log(step, {keys.SNAPSHOTS: image, keys.STEP: step})
 
     def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
         """Logs whole curves at once: a name to its values at steps 1, 2 and so on."""
         for step, values in enumerate(zip(*curves.values(), strict=True), 1):
             row = dict(zip(curves, values, strict=True))
-            self._run.log({**row, keys.STEP: step})
+            self._log(step, {**row, keys.STEP: step})
 
     def log_study(
         self,
@@ -110,3 +117,20 @@ class WandbTracker(Tracker):
     def finish(self, exit_code: int) -> None:
         """Closes the run, so that the next one does not inherit it."""
         self._run.finish(exit_code=exit_code)
+
+    def _log(self, step: int, values: Mapping[str, Any]) -> None:
+        if step >= self._known:
+            self._run.log(dict(values), step=step)
+
+
+class _Numbers(WandbLogger):
+    """Lightning's logger, with the run's step as W&B's own."""
+
+    def __init__(self, run: wandb.Run, known: int) -> None:
+        super().__init__(experiment=run)
+        self._run, self._known = run, known
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs a row, unless W&B has it."""
+        if step is not None and step >= self._known:
+            self._run.log({**metrics, keys.STEP: step}, step=step)
