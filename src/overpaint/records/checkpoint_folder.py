@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -35,6 +36,11 @@ class Origin:
     """Of the run at W&B, if it is tracked there."""
 
 
+def _seal(settings: str) -> str:
+    """The line above settings that says whether they are whole."""
+    return f"# sha256 {hashlib.sha256(settings.encode()).hexdigest()}\n"
+
+
 class CheckpointFolder:
     """What lies beside the pictures of a run while it is not done.
 
@@ -59,8 +65,24 @@ class CheckpointFolder:
         Raises:
             OSError: if it cannot be written.
         """
-        write_text(self.settings, settings)
+        write_text(self.settings, f"{_seal(settings)}{settings}")
         write_text(self.path / "origin.json", json.dumps(asdict(origin), indent=2) + "\n")
+
+    def whole_settings(self) -> Path:
+        """The file of the settings.
+
+        Raises:
+            CheckpointError: if it is damaged, or was edited.
+        """
+        try:
+            seal, _, settings = self.settings.read_text(encoding="utf-8").partition("\n")
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"'{self.settings}' cannot be read ({error}).") from error
+        if f"{seal}\n" != _seal(settings):
+            raise CheckpointError(
+                f"'{self.settings}' is damaged or was edited; give what is to change with --resume."
+            )
+        return self.settings
 
     def origin(self) -> Origin:
         """What the run began with.

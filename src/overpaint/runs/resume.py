@@ -96,8 +96,8 @@ def _settings(
     Raises:
         ConfigError: if something else is changed.
     """
-    before = load_config(checkpoints.settings)
-    config = load_config(checkpoints.settings, words, values=values)
+    path = checkpoints.whole_settings()
+    before, config = load_config(path), load_config(path, words, values=values)
     problems = []
     for key, (old, new) in differing_settings(before, config).items():
         if key == "schedule.steps" and new < old:

@@ -21,8 +21,18 @@ def test_what_a_run_began_with_comes_back(tmp_path: Path) -> None:
     folder = CheckpointFolder(tmp_path)
     with folder.locked():
         folder.begin("seed: 1\n", ORIGIN)
-    assert folder.settings.read_text() == "seed: 1\n"
+    assert folder.whole_settings().read_text().endswith("\nseed: 1\n")
     assert folder.origin() == ORIGIN
+
+
+@pytest.mark.parametrize("change", [("1", "2"), ("seed", "sed"), ("sha256", ""), ("\n", "")])
+def test_settings_that_were_edited_are_refused(tmp_path: Path, change: tuple[str, str]) -> None:
+    folder = CheckpointFolder(tmp_path)
+    with folder.locked():
+        folder.begin("seed: 1\n", ORIGIN)
+    folder.settings.write_text(folder.settings.read_text().replace(*change))
+    with pytest.raises(CheckpointError, match=r"settings\.yaml' is damaged or was edited"):
+        folder.whole_settings()
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"inputs": {}}', "\0"])
