@@ -11,53 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from overpaint.errors import lookup
-
-# Mean length of L-BFGS's first step, which has no curvature to go by: five grey levels.
-FIRST_STEP = 0.02
+from overpaint.optimisation.lbfgs import Lbfgs
 
 # Mean length, in units of the image's [0, 1], of the shortest and the longest steps worth a look: a
 # hundredth of a grey level, and the whole range.
 SHORTEST_STEP, LONGEST_STEP = 0.01 / 255, 1.0
-
-
-class Lbfgs(torch.optim.LBFGS):
-    """PyTorch's L-BFGS with `max_iter=1` and a first step of a known length in pixels.
-
-    PyTorch gives the first step a length of `lr` in total, summed over all values: about a
-    millionth of a grey level for each pixel of a picture, too short to measure curvature with.
-    """
-
-    def __init__(self, parameter: nn.Parameter, *, lr: float, **options: Any) -> None:
-        # Without tolerances a step is never skipped; PyTorch's suit losses of about 1 per value.
-        super().__init__(
-            [parameter], lr=lr, max_iter=1, tolerance_grad=0, tolerance_change=0, **options
-        )
-
-    def step(self, closure: Callable[[], float]) -> Any:  # type: ignore[override]
-        """One iteration: a direction and a step along it.
-
-        The picture becomes NaN if a line search finds no step because losses are NaN.
-        """
-        losses: list[Any] = []
-
-        def kept() -> Any:
-            losses.append(closure())
-            return losses[-1]
-
-        group = self.param_groups[0]
-        parameter, lr = group["params"][0], group["lr"]
-        if not self.state[parameter]:
-            group["lr"] = FIRST_STEP * parameter.numel()
-        try:
-            return super().step(kept)  # type: ignore[no-untyped-call]
-        except IndexError:  # of PyTorch's line search, which compares losses and keeps none of them
-            if all(math.isfinite(loss) for loss in losses):
-                raise
-            with torch.no_grad():
-                parameter.fill_(math.nan)
-            return losses[0]
-        finally:
-            group["lr"] = lr
 
 
 def _adam(parameter: nn.Parameter, *, lr: float, beta1: float, beta2: float, eps: float) -> Any:

@@ -11,6 +11,9 @@ from torch.optim import Optimizer
 GREY_LEVELS = 255.0
 """Of an 8-bit picture, from black to white: the unit in which changes are told to people."""
 
+BLACK, WHITE = 0.0, 1.0
+"""The least and the greatest value of a picture."""
+
 
 def evaluation(
     image: nn.Parameter, loss: Callable[[Tensor], Tensor], scale: float = 1.0
@@ -41,7 +44,7 @@ def take_step(image: nn.Parameter, optimizer: Optimizer, evaluate: Callable[[], 
 @torch.no_grad()
 def project(image: Tensor) -> None:
     """Clamps an image to [0, 1], where pictures are, in place."""
-    image.clamp_(0, 1)
+    image.clamp_(BLACK, WHITE)
 
 
 def grey_levels_moved(before: Tensor, after: Tensor) -> Tensor:

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from overpaint.errors import ConfigError
+from overpaint.optimisation.lbfgs import FIRST_STEP, Lbfgs
 from overpaint.optimisation.optimizers import (
-    FIRST_STEP,
     LONGEST_STEP,
     OPTIMIZERS,
     SHORTEST_STEP,
-    Lbfgs,
     build_optimizer,
     loss_scale,
     rates_by_length,
@@ -295,6 +294,7 @@ def test_a_line_search_that_breaks_down_over_nan_leaves_nan(
         raise IndexError("list index out of range")
 
     image = start()
+    image.grad = torch.ones_like(image)
     optimizer = build("lbfgs", image, line_search="strong_wolfe")
     monkeypatch.setattr(torch.optim.LBFGS, "step", breaks_down)
     if raises:
