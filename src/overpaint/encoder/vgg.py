@@ -40,6 +40,23 @@ def normalized(image: Tensor, mean: Tensor | None = None, std: Tensor | None = N
     return (image - mean) / std
 
 
+def mirrored(x: Tensor, dim: int, beyond: int) -> Tensor:
+    """`x` with values mirrored beyond its last one, which is not repeated.
+
+    As PyTorch's padding of mode `reflect`, whose gradient on GPUs adds in any order, and so differs
+    from run to run in its last digits. Those of slices and flips do not.
+
+    Args:
+        x: any shape.
+        dim: along which.
+        beyond: how many values; fewer than `x` has there.
+    """
+    if beyond == 0:
+        return x
+    last = x.shape[dim] - 1
+    return torch.cat([x, x.narrow(dim, last - beyond, beyond).flip(dim)], dim)
+
+
 class Vgg19Features(nn.Module):
     """VGG-19 (Simonyan & Zisserman 2014) without its classifier, or a slimmer one, frozen.
 
@@ -136,8 +153,7 @@ class Vgg19Features(nn.Module):
         x = normalized(image, self.mean, self.std)
         multiple = least if self._whole else 1
         below, right = (-edge % multiple for edge in image.shape[-2:])
-        if below or right:
-            x = F.pad(x, (0, right, 0, below), mode="reflect")
+        x = mirrored(mirrored(x, 2, below), 3, right)
         block = 1
         for layer in table:
             if layer.block != block:

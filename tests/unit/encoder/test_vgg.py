@@ -10,10 +10,11 @@ import torch
 from conftest import random_tensors
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from overpaint.encoder.calibration import Calibration
 from overpaint.encoder.layers import LAYER_NAMES, convolutions_up_to
-from overpaint.encoder.vgg import Vgg19Features, normalized
+from overpaint.encoder.vgg import Vgg19Features, mirrored, normalized
 from overpaint.encoder.weights import VARIABLE, load_weights
 from overpaint.errors import ConfigError
 
@@ -364,3 +365,28 @@ def test_the_edges_of_a_whole_image_are_rounded_up() -> None:
     features = narrow("relu1_1", "relu4_1", whole=True)(picture(37, 50))
     assert features["relu1_1"].shape[-2:] == (40, 56)
     assert features["relu4_1"].shape[-2:] == (5, 7)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+@pytest.mark.parametrize("beyond", [0, 1, 5])
+def test_mirroring_is_padding_by_reflection_in_values_and_gradients(dim: int, beyond: int) -> None:
+    image = torch.rand((2, 3, 6, 7), dtype=torch.float64, requires_grad=True)
+    pad = (0, 0, 0, beyond) if dim == 2 else (0, beyond, 0, 0)
+    ways = mirrored(image, dim, beyond), F.pad(image, pad, mode="reflect")
+    assert torch.equal(*ways)
+    weights = torch.rand_like(ways[0])
+    gradients = [torch.autograd.grad((way * weights).sum(), image)[0] for way in ways]
+    torch.testing.assert_close(*gradients)
+
+
+def test_reading_a_whole_image_needs_nothing_whose_gradient_adds_in_any_order() -> None:
+    """On CUDA devices; what PyTorch calls so there is refused by name in its source."""
+    image = torch.rand((1, 3, 17, 18), requires_grad=True)
+    total = sum(x.sum() for x in narrow("relu1_1", "relu3_1", whole=True)(image).values())
+    names, waiting = set(), [total.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        names.add(node.name())
+        waiting += [one for one, _ in node.next_functions if one is not None]
+    assert not any("Pad" in name or "Index" in name or "Upsample" in name for name in names), names
+    assert "FlipBackward0" in names
