@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import REPOSITORY, wandb_records
 from PIL import Image
@@ -217,6 +218,45 @@ def test_a_start_without_a_finite_loss_leaves_the_start_and_nulls(
         stylize(config)
     assert environment_of(error.value.result.folder)["losses"]["total"] is None
     assert_is_the_start(error.value.result.folder, photo)
+
+
+def test_a_last_picture_without_a_finite_loss_fails_and_the_one_before_is_kept(
+    make_config: MakeConfig, run_command: Callable[[Config], tuple[int, Path, str]], photo: Path
+) -> None:
+    """The photo itself has no content loss, and no step measures what the one step makes of it."""
+    config = make_config(
+        *("init.mode=content", "loss.normalization=paper", "content.weight=3e38"),
+        *("schedule.steps=1", "style.weight=1.0"),
+    )
+    status, folder, shown = run_command(config)
+    assert status == 1
+    said = "The loss became infinite or not a number after step 1, where the learning rate was 0.03"
+    assert environment_of(folder)["diverged"] == f"{said}; try optimizer.lr=0.003."
+    assert environment_of(folder)["steps"] == 0
+    assert f"error: {said}" in shown
+    assert "The last good picture, of step 0: " in shown
+    assert_is_the_start(folder, photo)
+
+
+class SpoilsTheLast(pl.Callback):
+    """Turns the picture into NaN behind the last step, where nothing measures it again."""
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, StyleTransferModule)
+        if pl_module.completed == 6:
+            pl_module.image.data[0, 0, 0, 0] = torch.nan
+
+
+def test_a_last_picture_that_is_not_finite_gives_way_to_the_one_before(
+    make_config: MakeConfig,
+) -> None:
+    config = make_config("schedule.steps=6", "snapshots.every=1", "schedule.lr=constant")
+    with pytest.raises(DivergedError, match=r"after step 6, .* of step 5: ") as error:
+        stylize(config, callbacks=[SpoilsTheLast()])
+    folder = error.value.result.folder
+    kept = pixels(folder / "result.png")
+    np.testing.assert_array_equal(kept, pixels(folder / "snapshots" / "step_00005.png"))
+    assert np.isfinite(error.value.result.losses["total"])
 
 
 @pytest.mark.weights

@@ -79,6 +79,18 @@ class FiniteGuard(nn.Module):
         fault = torch.stack([torch.full_like(kind, step), kind, torch.full_like(kind, rate)])
         self.fault.copy_(torch.where(first, fault, self.fault))
 
+    @torch.no_grad()
+    def refuse(self, image: Tensor, *, after: int, rate: float) -> None:
+        """Puts the last good picture in the place of one whose loss is not finite, and notes that.
+
+        Args:
+            image: (1, 3, H, W), changed in place.
+            after: the step that made it; it counts as a fault of the next one.
+            rate: of that step.
+        """
+        image.copy_(self.good)
+        self.fault.copy_(torch.tensor([after + 1, _KINDS.index("loss"), rate]))
+
     def divergence(self) -> Divergence | None:
         """The first fault, if there was one; waits for the device."""
         step, kind, rate = self.fault.tolist()

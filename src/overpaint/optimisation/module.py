@@ -90,6 +90,7 @@ class StyleTransferModule(pl.LightningModule):
         self._log_every = log_every
         self._loss_scale = loss_scale
         self._measure = measure
+        self._rate = 0.0  # of the last step
         self.last_terms: LossTerms
         """Of the last evaluation."""
 
@@ -110,6 +111,18 @@ class StyleTransferModule(pl.LightningModule):
     def divergence(self) -> Divergence | None:
         """Where these steps left the finite numbers, if they did; waits for the device."""
         return self.guard.divergence()
+
+    @torch.no_grad()
+    def conclude(self) -> LossTerms:
+        """The losses of the picture as it is, which no step has measured; waits for the device.
+
+        If their total is not finite, the last good picture takes its place, and `divergence` tells.
+        """
+        terms = self.forward(self.image)
+        if self.global_step == 0 or self.divergence() or torch.isfinite(terms.total).all():
+            return terms
+        self.guard.refuse(self.image, after=self.completed, rate=self._rate)
+        return self.forward(self.image)
 
     def state_dict(  # type: ignore[override]  # PyTorch's has overloads
         self, *args: Any, **kwargs: Any
@@ -159,7 +172,7 @@ class StyleTransferModule(pl.LightningModule):
         evaluate = _Evaluations(self, optimizer_closure, keep_terms=self.is_logged(step))
         try:
             optimizer.step(evaluate)
-            rate = float(optimizer.param_groups[0]["lr"])
+            rate = self._rate = float(optimizer.param_groups[0]["lr"])
             self.guard.keep_finite(
                 self.image,
                 before,

@@ -1,9 +1,9 @@
 """The optimisation of one run, coarse to fine: one Lightning fit per size.
 
 From one size to the next the picture is enlarged, with or without the photo's detail, or the paint
-alone, which is its difference to the photo (`schedule.carry`); the targets are computed anew, the
-step count and the rate schedule go on, and the optimiser starts afresh, for its moments belong to
-other pixels.
+alone, which is its difference to the photo (`schedule.carry`); the
+targets are computed anew, the step count and the rate schedule go on, and the optimiser starts
+afresh, for its moments belong to other pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Sequence
 
 import pytorch_lightning as pl
-import torch
 from rich.console import Console
 from torch import Tensor
 
@@ -217,8 +216,9 @@ class _Pyramid:
         module = self._module
         assert module is not None
         seconds = time.monotonic() - self._began
-        with torch.no_grad(), self._arithmetic():
-            terms = module(module.image).named()
+        with self._arithmetic():
+            terms = module.conclude().named()
+            self.divergence = module.divergence()
         image = module.image.detach()
         return PaintResult(
             image=to_picture(self._enlarged(image, self._sized)),
@@ -242,8 +242,11 @@ class _Pyramid:
         return autocast(self._device, self.precision)
 
     def _in_words(self, divergence: Divergence) -> str:
+        when = f"at step {divergence.step}"
+        if divergence.step > self._config.schedule.steps:  # found when all was done
+            when = f"after step {divergence.step - 1}"
         return (
-            f"The {divergence.what} became infinite or not a number at step {divergence.step}, "
+            f"The {divergence.what} became infinite or not a number {when}, "
             f"where the learning rate was {divergence.rate:.3g}; try optimizer.lr="
             f"{self._config.optimizer.rate / 10:.2g}."
         )
