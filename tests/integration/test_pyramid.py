@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,39 @@ def test_what_is_carried_is_the_picture_or_has_the_photos_detail(
     assert np.abs(found["detail"] - np.asarray(photo, float)).max() <= 1
     assert np.abs(found["picture"] - np.asarray(enlarged, float)).max() <= 1
     assert np.abs(found["picture"] - found["paint"]).max() > 5
+
+
+@pytest.mark.parametrize("carry", ["detail", "paint"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("init.mode=file", "init.file={grey}"),
+        ("init.mode=file", "init.file={grey}", "content.weight=0"),
+        ("init.mode=style", "style.images=[{grey}]"),
+    ],
+)
+def test_a_picture_that_did_not_start_from_the_photo_gets_none_of_its_detail(
+    make_config: MakeConfig, tmp_path: Path, carry: str, words: tuple[str, ...]
+) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("RGB", (64, 48), (128, 128, 128)).save(grey)
+    words = tuple(word.format(grey=grey) for word in words)
+    still = (*COARSE_TO_FINE, "optimizer.lr=1e-7", f"schedule.carry={carry}")
+    result = stylize(make_config(*still, *words))
+    assert np.abs(np.asarray(result.image, float) - 128).max() <= 1
+
+
+@pytest.mark.parametrize("words", [("content.weight=0", "init.mode=content"), ("init.mode=noise",)])
+def test_without_the_photo_the_picture_itself_is_carried(
+    make_config: MakeConfig, words: tuple[str, ...]
+) -> None:
+    still = (*COARSE_TO_FINE, "optimizer.lr=1e-7", *words)
+    pictures = [
+        np.asarray(stylize(make_config(*still, f"schedule.carry={carry}")).image)
+        for carry in ("picture", "detail", "paint")
+    ]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    np.testing.assert_array_equal(pictures[0], pictures[2])
 
 
 def test_covariances_paint_another_picture_than_gram_matrices(make_config: MakeConfig) -> None:

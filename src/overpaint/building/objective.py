@@ -17,6 +17,9 @@ from overpaint.pictures.inputs import SizedInputs
 from overpaint.pictures.tensors import start_image, to_tensor
 from overpaint.settings.schema import Config
 
+# Of the ways to start: noise over the photo counts, for what shines through is to be seen.
+_STARTS_FROM_PHOTO = ("content", "recolored", "blend", "multiply")
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -46,6 +49,14 @@ def build_objective(
         statistics=config.style.statistics,
         image_weights=config.style.image_weights or None,
     )
+
+
+def starts_from_photo(config: Config) -> bool:
+    """Whether a run is to end as a picture of the photo and starts from it.
+
+    Only then may the photo's own detail be put into the picture between two sizes.
+    """
+    return config.content.weight > 0 and config.init.mode in _STARTS_FROM_PHOTO
 
 
 def unpainted(config: Config, sized: SizedInputs) -> Tensor:

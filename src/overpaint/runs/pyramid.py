@@ -1,9 +1,9 @@
 """The optimisation of one run, coarse to fine: one Lightning fit per size.
 
 From one size to the next the picture is enlarged, with or without the photo's detail, or the paint
-alone, which is its difference to the photo (`schedule.carry`); the
-targets are computed anew, the step count and the rate schedule go on, and the optimiser starts
-afresh, for its moments belong to other pixels.
+alone, which is its difference to the photo (`schedule.carry`); a picture that does not start from
+the photo never gets its detail. The targets are computed anew, the step count and the rate schedule
+go on, and the optimiser starts afresh, for its moments belong to other pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rich.console import Console
 from torch import Tensor
 
 from overpaint.building.encoder import build_encoder, choose_precision
-from overpaint.building.objective import build_problem, unpainted
+from overpaint.building.objective import build_problem, starts_from_photo, unpainted
 from overpaint.building.sources import Sources
 from overpaint.building.trainer import build_module, build_trainer
 from overpaint.building.watch import build_watch
@@ -184,7 +184,7 @@ class _Pyramid:
         config, photo = self._config, larger.content
         if tuple(image.shape[-2:]) == size_of(photo):
             return image
-        if config.schedule.carry == "picture":
+        if config.schedule.carry == "picture" or not starts_from_photo(config):
             return enlarge_picture(image, size_of(photo))
         if config.schedule.carry == "paint":
             return enlarge_paint(image, self._inputs.content, photo)
