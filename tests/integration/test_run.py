@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from conftest import PRESETS, REPOSITORY, InterruptAfter, make_picture
+from conftest import PRESETS, REPOSITORY, InterruptAfter, make_picture, random_vgg_tensors
 from PIL import Image
+from safetensors.torch import save_file
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from overpaint.errors import ConfigError
 from overpaint.optimisation.module import StyleTransferModule
+from overpaint.records.result import RunResult
 from overpaint.runs.stylize import stylize
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import repeatable
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,6 +32,10 @@ MakeConfig = Callable[..., Config]
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def environment_of(result: RunResult) -> Any:
+    return json.loads((result.folder / "environment.json").read_text())
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -80,7 +87,8 @@ def test_result_carries_its_settings_and_versions(make_config: MakeConfig, tmp_p
         text = image.info
     settings = tmp_path / "from_png.yaml"
     settings.write_text(text["overpaint settings"])
-    assert load_config(settings) == config
+    sha256 = text["overpaint weights"].rpartition(" ")[2]
+    assert load_config(settings) == repeatable(config, weights_sha256=sha256)
     assert json.loads(text["overpaint versions"])["torch"]
 
 
@@ -93,6 +101,39 @@ def test_saved_settings_make_the_same_picture_from_another_folder(
     again = stylize(load_config(first.folder / "config.yaml"))
     np.testing.assert_array_equal(np.asarray(first.image), np.asarray(again.image))
     assert again.folder != first.folder
+
+
+def test_a_run_made_again_leaves_the_users_copy_alone(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    copy = tmp_path / "mine.png"
+    first = stylize(make_config(f"output.copy={copy}", "init.mode=noise"))
+    assert environment_of(first)["copy"] == str(copy)
+    before = copy.read_bytes()
+    again = stylize(load_config(first.folder / "config.yaml", ["seed=1"]))
+    assert copy.read_bytes() == before
+    assert environment_of(again)["copy"] is None
+    with Image.open(copy) as image:
+        assert "mine.png" not in str(image.info)
+
+
+def test_other_weights_than_those_of_the_settings_are_told(
+    make_config: MakeConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = stylize(make_config())
+    found = environment_of(first)["weights"]["sha256"]
+    again = load_config(first.folder / "config.yaml")
+    assert again.encoder.sha256 == found
+    caplog.clear()
+    stylize(again)
+    assert not any("encoder.sha256" in line for line in caplog.messages)
+    other = tmp_path / "other.safetensors"
+    save_file(random_vgg_tensors(seed=1), other)
+    result = stylize(load_config(first.folder / "config.yaml", [f"encoder.weights={other}"]))
+    (told,) = (line for line in caplog.messages if line.startswith("encoder.sha256: "))
+    assert found in told
+    assert environment_of(result)["weights"]["sha256"] in told
+    assert load_config(result.folder / "config.yaml").encoder.sha256 != found
 
 
 def test_loss_of_the_result_is_that_of_the_next_logged_step(make_config: MakeConfig) -> None:

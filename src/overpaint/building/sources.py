@@ -49,4 +49,11 @@ def read_sources(config: Config, *, inputs: Inputs | None = None) -> Sources:
     require_edges(inputs, sized, minimum_edge(layers))
     weights = find_encoder(config.encoder.name, config.encoder.weights, convolutions_up_to(layers))
     logger.info("%s: %s (sha256 %s)", weights.name, weights.path, weights.sha256[:12])
+    expected = config.encoder.sha256
+    if expected not in (None, weights.sha256):
+        logger.warning(
+            "encoder.sha256: the weights have %s, these settings were made with %s: expect another "
+            "picture.",
+            *(weights.sha256, expected),
+        )
     return Sources(inputs, sized, weights)

@@ -33,7 +33,7 @@ from overpaint.runs.kept import Kept
 from overpaint.runs.pyramid import optimise
 from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
-from overpaint.settings.writing import to_yaml, with_absolute_paths
+from overpaint.settings.writing import repeatable, to_yaml, with_absolute_paths
 from overpaint.tracking import keys
 from overpaint.tracking.csv import CsvLogger
 from overpaint.tracking.port import Tracker
@@ -143,8 +143,9 @@ def carry_out(
 
 def _open(job: Job) -> Tracker:
     """Writes what a run begins with, and opens its tracker."""
-    settings = to_yaml(with_absolute_paths(job.config))
-    save_settings(settings, job.folder / "config.yaml")
+    settings = with_absolute_paths(job.config)
+    again = repeatable(settings, weights_sha256=job.sources.weights.sha256)
+    save_settings(to_yaml(again), job.folder / "config.yaml")
     tracker = open_tracking(job.config, job.folder, job.sources.weights, run_id=job.tracking_id)
     if tracker.message:
         logger.info("%s", tracker.message)
@@ -154,7 +155,7 @@ def _open(job: Job) -> Tracker:
         versions=versions(),
         tracking_id=tracker.run_id or job.tracking_id,
     )
-    job.checkpoints.begin(settings, origin)
+    job.checkpoints.begin(to_yaml(settings), origin)
     return tracker
 
 
@@ -211,7 +212,7 @@ def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
     config, weights, picture = job.config, job.sources.weights, result.folder / "result.png"
     text = {
         "Software": f"overpaint {versions()['overpaint']}",
-        "overpaint settings": to_yaml(config),
+        "overpaint settings": to_yaml(repeatable(config, weights_sha256=weights.sha256)),
         "overpaint versions": json.dumps(versions()),
         "overpaint weights": f"{weights.name}, sha256 {weights.sha256}",
     }
@@ -220,6 +221,7 @@ def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
         **result.facts(),
         "tracking": tracker.mode,
         "weights": weights.facts(),
+        "copy": with_absolute_paths(config).output.copy,
         "inputs": dict(job.hashes),
     }
     save_environment(result.folder / "environment.json", facts)

@@ -6,6 +6,7 @@ A number may be given as a text that reads as one, as environment variables are.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import PurePath
 from typing import Annotated, Any
@@ -44,7 +45,16 @@ def _within(allowed: str, holds: Callable[[float], bool]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _sha256(value: str, info: ValidationInfo) -> str:
+    if info.context != ANY_RANGE and not re.fullmatch("[0-9a-f]{64}", value.lower()):
+        told = {"value": value[:100]}
+        message = "'{value}' is no SHA-256, which has 64 hexadecimal digits"
+        raise PydanticCustomError(OUT_OF_RANGE, message, told)
+    return value.lower()
+
+
 Text = Annotated[str, BeforeValidator(_as_text)]
+Sha256 = Annotated[str, BeforeValidator(_as_text), AfterValidator(_sha256)]
 Number = Annotated[float, BeforeValidator(_no_truth)]
 Whole = Annotated[int, BeforeValidator(_no_fraction)]
 

@@ -20,6 +20,7 @@ from overpaint.settings.kinds import (
     Scale,
     Seed,
     Several,
+    Sha256,
     Share,
     Text,
     TrialSteps,
@@ -166,6 +167,7 @@ class EncoderConfig:
 
     name: EncoderName = "vgg19"
     weights: Text = "auto"
+    sha256: Sha256 | None = None
     pooling: Pooling = "max"
     levels: Levels = "trained"
 

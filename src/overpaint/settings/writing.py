@@ -64,6 +64,18 @@ def with_absolute_paths(config: Config) -> Config:
     )
 
 
+def repeatable(config: Config, *, weights_sha256: str) -> Config:
+    """Settings that make the same picture again, and overwrite nothing while they do.
+
+    Args:
+        config: of the run.
+        weights_sha256: of the encoder's weights that it found.
+    """
+    encoder = dataclasses.replace(config.encoder, sha256=weights_sha256)
+    output = dataclasses.replace(config.output, copy=None)
+    return dataclasses.replace(config, encoder=encoder, output=output)
+
+
 def literal(value: Any) -> Any:
     """The same plain value with `${` escaped, which OmegaConf would fill in."""
     if isinstance(value, str):

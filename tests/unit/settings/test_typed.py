@@ -82,6 +82,17 @@ def test_values_that_no_file_can_hold_are_told_too() -> None:
     assert config == dataclasses.replace(Config(), seed=6)
 
 
+@pytest.mark.parametrize("word", ["abc", "g" * 64, "a" * 63, "a" * 65, "12"])
+def test_a_hash_of_weights_has_64_hexadecimal_digits(word: str) -> None:
+    _, (problem,) = to_config({"encoder": {"sha256": word}})
+    assert problem == f"encoder.sha256: '{word}' is no SHA-256, which has 64 hexadecimal digits."
+
+
+def test_a_hash_of_weights_may_be_in_capitals() -> None:
+    config, found = to_config({"encoder": {"sha256": "0A" * 32}})
+    assert (config.encoder.sha256, found) == ("0a" * 32, [])
+
+
 def test_a_value_below_its_range_is_told_with_what_is_allowed() -> None:
     messages = {
         "content.weight=-1": "content.weight: -1.0 is out of range; allowed: 0 or more.",

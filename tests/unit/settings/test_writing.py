@@ -19,7 +19,13 @@ from overpaint.settings.schema import (
     OutputConfig,
     StyleConfig,
 )
-from overpaint.settings.writing import to_dict, to_preset, to_yaml, with_absolute_paths
+from overpaint.settings.writing import (
+    repeatable,
+    to_dict,
+    to_preset,
+    to_yaml,
+    with_absolute_paths,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAINTING = "assets/style/flow_field.jpg"
@@ -149,6 +155,16 @@ def test_every_shipped_file_gives_the_same_settings_as_its_preset(
 ) -> None:
     config = load_config(path)
     assert read(tmp_path, to_preset(config)) == config
+
+
+def test_settings_to_repeat_a_run_know_its_weights_and_overwrite_nothing() -> None:
+    config = Config(encoder=EncoderConfig("vgg19_slim"), output=OutputConfig("there", copy="f.png"))
+    again = repeatable(config, weights_sha256="a" * 64)
+    assert again == dataclasses.replace(
+        config,
+        encoder=EncoderConfig("vgg19_slim", sha256="a" * 64),
+        output=OutputConfig("there", copy=None),
+    )
 
 
 def test_absolute_paths_start_at_the_current_folder(
