@@ -136,6 +136,31 @@ def test_other_weights_than_those_of_the_settings_are_told(
     assert load_config(result.folder / "config.yaml").encoder.sha256 != found
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("style.weight=0",), "style.weight=0: paintings do not count"),
+        (("style.images=[{photo}]",), "The painting is the photo itself"),
+    ],
+)
+def test_a_run_with_nothing_to_paint_says_so_before_its_first_step_and_goes_on(
+    make_config: MakeConfig,
+    caplog: pytest.LogCaptureFixture,
+    photo: Path,
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    words = tuple(word.format(photo=photo) for word in words)
+    with caplog.at_level("INFO"):
+        result = stylize(make_config(*words, "init.mode=content", "loss.tv_weight=0"))
+    told = [place for place, line in enumerate(caplog.messages) if line.startswith(said)]
+    steps = [place for place, line in enumerate(caplog.messages) if "trainable values" in line]
+    assert len(told) == 1
+    assert told[0] < steps[0]
+    assert caplog.messages[told[0]].endswith("the steps have nothing to do.")
+    assert result.steps == 4
+
+
 def test_loss_of_the_result_is_that_of_the_next_logged_step(make_config: MakeConfig) -> None:
     constant = ("schedule.lr=constant", "tracking.log_every=1")
     short = stylize(make_config("schedule.steps=3", *constant))

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from overpaint.building.encoder import used_layers
+from overpaint.building.remarks import remark
 from overpaint.encoder.choosing import find_encoder
 from overpaint.encoder.layers import convolutions_up_to, minimum_edge
 from overpaint.encoder.weights import VggWeights
@@ -56,4 +57,6 @@ def read_sources(config: Config, *, inputs: Inputs | None = None) -> Sources:
             "picture.",
             *(weights.sha256, expected),
         )
+    if odd := remark(config, sized):
+        logger.warning("%s", odd)
     return Sources(inputs, sized, weights)

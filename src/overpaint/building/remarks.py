@@ -1,0 +1,59 @@
+"""What settings and pictures mean together that somebody may not have meant."""
+
+from __future__ import annotations
+
+from PIL import Image, ImageChops
+
+from overpaint.pictures.inputs import SizedInputs
+from overpaint.settings.schema import Config
+
+
+def remark(config: Config, sized: SizedInputs) -> str | None:
+    """One line on what a run cannot do, if that is certain before its first step.
+
+    Losses are sums of squares, so that a picture whose losses are 0 has the least there are: the
+    photo for content, a picture equal to every painting for style.
+
+    Args:
+        config: resolved settings.
+        sized: the pictures at the result's size, as losses compare them.
+    """
+    photo, start = sized.content, sized.start
+    is_own_style = all(_same(style, photo) for style in _counted(config, sized))
+    from_photo = config.init.mode == "content" or (
+        config.init.mode == "blend" and config.init.noise_ratio == 0
+    )
+    if start is not None:
+        from_photo = _same(start, photo)
+        from_style = all(_same(start, style) for style in _counted(config, sized))
+    else:
+        from_style = from_photo and is_own_style
+    content_is_least = config.content.weight == 0 or from_photo
+    style_is_least = config.style.weight == 0 or from_style
+    if config.style.weight == 0:
+        sought = "style.weight=0: paintings do not count, so that the picture sought is the photo"
+    elif is_own_style and (config.content.weight > 0 or from_photo):
+        sought = "The painting is the photo itself, and so is the picture sought"
+    elif content_is_least and style_is_least:
+        sought = "content.weight=0: the run starts from the painting, which is all that is sought"
+    else:
+        return None
+    smoothing = f"loss.tv_weight={config.loss.tv_weight:g}" if config.loss.tv_weight > 0 else None
+    if not (content_is_least and style_is_least):
+        return f"{sought}, smoothed by {smoothing}." if smoothing else f"{sought}."
+    if smoothing:
+        return (
+            f"{sought}; the start has the least content and style loss there is, and the steps "
+            f"only smooth it ({smoothing})."
+        )
+    return f"{sought}; the start has the least loss there is, and the steps have nothing to do."
+
+
+def _counted(config: Config, sized: SizedInputs) -> list[Image.Image]:
+    """The paintings whose share is not 0."""
+    shares = config.style.image_weights or [1.0] * len(sized.styles)
+    return [style for style, share in zip(sized.styles, shares, strict=True) if share > 0]
+
+
+def _same(one: Image.Image, other: Image.Image) -> bool:
+    return one.size == other.size and ImageChops.difference(one, other).getbbox() is None
