@@ -45,6 +45,10 @@ class DivergedError(RuntimeError):
         super().__init__(message)
 
 
+class NotEnoughMemoryError(RuntimeError):
+    """More memory is needed than this machine or its limits give."""
+
+
 class TrackingError(RuntimeError):
     """Weights & Biases was asked for and cannot be had."""
 

@@ -17,15 +17,20 @@ from overpaint.errors import (
     ConfigError,
     DivergedError,
     ImageError,
+    NotEnoughMemoryError,
     TrackingError,
     WeightsError,
     WeightsUnavailableError,
+    brief,
 )
+from overpaint.headroom import is_out_of_memory
 from overpaint.interrupts import sigterm_as_interrupt
 
 logger = logging.getLogger(__name__)
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+
+_FAILURES = (DivergedError, NotEnoughMemoryError, TrackingError, WeightsUnavailableError, OSError)
 
 
 def status_of(act: Callable[[Console], int]) -> int:
@@ -48,7 +53,7 @@ def _status_by_outcome(act: Callable[[Console], int]) -> int:
     set_up_logging(console)
     try:
         return act(console)
-    except (DivergedError, TrackingError, WeightsUnavailableError, OSError) as error:
+    except _FAILURES as error:
         logger.error("error: %s", error)
         return FAILED
     except (CheckpointError, ConfigError, ImageError, WeightsError) as error:
@@ -58,7 +63,10 @@ def _status_by_outcome(act: Callable[[Console], int]) -> int:
     except KeyboardInterrupt:
         logger.error("Interrupted.")
         return INTERRUPTED
-    except Exception:
+    except Exception as error:
+        if is_out_of_memory(error):
+            logger.error("error: out of memory (%s).", brief(error))
+            return FAILED
         logger.exception("error: this should not have happened")
         return FAILED
 

@@ -47,7 +47,7 @@ def read_sources(config: Config, *, inputs: Inputs | None = None) -> Sources:
             config.content.image, config.style.images, start=starts.get(config.init.mode)
         )
     sized = inputs.at(config.image.size, style_scale=config.style.scale)
-    require_edges(inputs, sized, minimum_edge(layers))
+    require_edges(inputs, sized, minimum_edge(layers), style_scale=config.style.scale)
     weights = find_encoder(config.encoder.name, config.encoder.weights, convolutions_up_to(layers))
     logger.info("%s: %s (sha256 %s)", weights.name, weights.path, weights.sha256[:12])
     expected = config.encoder.sha256

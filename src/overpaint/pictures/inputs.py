@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from PIL import Image, ImageOps
 
-from overpaint.pictures.io import fit_size, read_picture, require_edge, resize, size_of
+from overpaint.pictures.decoding import decoded
+from overpaint.pictures.io import fit_size, read_bytes, require_edge, resize, size_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,8 @@ class Inputs:
     """The picture to start from, if there is one."""
     names: tuple[str, ...]
     """Of photo and paintings, for messages: their files, if they have any."""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """The SHA-256 of each file that was read, in hexadecimal, by its name."""
 
     def at(self, long_edge: int, *, style_scale: float = 1.0) -> SizedInputs:
         """The same pictures for a result of a size.
@@ -60,7 +64,7 @@ class Inputs:
 
 
 def load_inputs(content: str, styles: Sequence[str], *, start: str | None = None) -> Inputs:
-    """Reads the pictures of one run, in the sizes of their files.
+    """Reads the pictures of one run, in the sizes of their files, each file once.
 
     Args:
         content: file of the photo; its aspect is the result's.
@@ -69,29 +73,40 @@ def load_inputs(content: str, styles: Sequence[str], *, start: str | None = None
 
     Raises:
         ImageError: if a file cannot be read.
+        NotEnoughMemoryError: if there is not enough memory for one.
     """
+    pictures: dict[str, Image.Image] = {}
+    hashes: dict[str, str] = {}
+    for name in dict.fromkeys([content, *styles, *([start] if start is not None else [])]):
+        data = read_bytes(name)  # a pipe gives them only once
+        pictures[name], hashes[name] = decoded(data, name), hashlib.sha256(data).hexdigest()
     return Inputs(
-        read_picture(content),
-        [read_picture(path) for path in styles],
-        None if start is None else read_picture(start),
+        pictures[content],
+        [pictures[path] for path in styles],
+        None if start is None else pictures[start],
         names=(content, *styles),
+        hashes=hashes,
     )
 
 
-def require_edges(inputs: Inputs, sized: SizedInputs, minimum: int) -> None:
+def require_edges(
+    inputs: Inputs, sized: SizedInputs, minimum: int, *, style_scale: float = 1.0
+) -> None:
     """Checks that photo and paintings are large enough for the encoder.
 
     Args:
         inputs: the pictures as they were read.
         sized: the same at the size of the result.
         minimum: pixels that the encoder needs on each edge.
+        style_scale: as it was given to `Inputs.at`.
 
     Raises:
         ImageError: if one is too small once resized.
     """
+    enough = inputs.smallest_edge(minimum, style_scale=style_scale)
     originals, pictures = ([one.content, *one.styles] for one in (inputs, sized))
     for original, picture, name in zip(originals, pictures, inputs.names, strict=True):
-        require_edge(original, size_of(picture), minimum, name)
+        require_edge(original, size_of(picture), minimum, name, enough=enough)
     if sized.content.width > inputs.content.width:
         logger.info(
             "%s is %dx%d and is enlarged to %dx%d; a smaller image.size costs less.",

@@ -77,10 +77,10 @@ def resume(
 
 def _prepare(config: Config, checkpoints: CheckpointFolder) -> Job:
     """Reads what the run reads, and where it goes on from."""
-    origin, hashes = checkpoints.origin(), input_hashes(config)
+    origin, sources = checkpoints.origin(), read_sources(config)
+    hashes = input_hashes(config, sources)
     for setting, sha256 in hashes.items():
         _require_same(setting, "picture", sha256, origin.inputs.get(setting))
-    sources = read_sources(config)
     _require_same("encoder.weights", "file", sources.weights.sha256, origin.weights_sha256)
     newest = checkpoints.newest()
     kept = None if newest is None else Kept(*newest)

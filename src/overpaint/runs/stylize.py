@@ -19,7 +19,6 @@ from overpaint.callbacks.checkpoints import SaveCheckpoints
 from overpaint.callbacks.snapshots import Snapshots
 from overpaint.console import command
 from overpaint.errors import DivergedError
-from overpaint.files import file_sha256
 from overpaint.interrupts import Interrupts, followed_interrupts
 from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.pictures.io import save_picture
@@ -88,7 +87,7 @@ def stylize(
     """
     config = resolved(config)
     sources = read_sources(config)
-    hashes = input_hashes(config)
+    hashes = input_hashes(config, sources)
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
     checkpoints = CheckpointFolder(folder)
     with kept_if_begun(folder), checkpoints.locked():
@@ -96,17 +95,13 @@ def stylize(
         return carry_out(job, console=console, callbacks=callbacks)
 
 
-def input_hashes(config: Config) -> dict[str, str]:
-    """The setting of each picture that a run reads to the SHA-256 of its file.
-
-    Raises:
-        OSError: if one cannot be read.
-    """
+def input_hashes(config: Config, sources: Sources) -> dict[str, str]:
+    """The setting of each picture that a run reads to the SHA-256 of the bytes that were read."""
     names = {"content.image": config.content.image}
     names |= {f"style.images[{i}]": name for i, name in enumerate(config.style.images)}
     if config.init.mode == "file" and config.init.file:
         names["init.file"] = config.init.file
-    return {setting: file_sha256(name) for setting, name in names.items()}
+    return {setting: sources.inputs.hashes[name] for setting, name in names.items()}
 
 
 def carry_out(

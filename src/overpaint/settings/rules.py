@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from overpaint.errors import ConfigError, unknown_name
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.settings.schema import Config, Task
 
+LARGEST_EDGE = 100_000  # pixels; no memory holds a step at that size, and numbers stay numbers
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt")
 
 
@@ -51,6 +53,13 @@ def _size_problems(key: str, size: int, config: Config) -> Iterator[str]:
         yield (
             f"{key}: {size} is too small; layers up to {deepest} need at least {smallest} pixels."
         )
+    elif size > LARGEST_EDGE:
+        yield f"{key}: {str(size)[:20]} is too large; at most {LARGEST_EDGE} pixels."
+    elif size * config.style.scale > LARGEST_EDGE:
+        yield (
+            f"style.scale: {config.style.scale:g} makes paintings of over {LARGEST_EDGE} pixels "
+            f"from {key}={size}."
+        )
 
 
 def _file_problems(config: Config) -> Iterator[str]:
@@ -61,8 +70,10 @@ def _file_problems(config: Config) -> Iterator[str]:
     for key, name in pictures:
         if not os.path.exists(name):
             yield f"{key}: no such file: '{name}' (relative paths start at {Path.cwd()})."
-        elif not os.path.isfile(name):
+        elif os.path.isdir(name):
             yield f"{key}: '{name}' is a folder; name one picture in it."
+        elif not (os.path.isfile(name) or stat.S_ISFIFO(os.stat(name).st_mode)):
+            yield f"{key}: '{name}' is a device; name a picture file or a pipe."
     weights = config.encoder.weights
     if weights not in NAMED_WEIGHTS:
         if Path(weights).suffix.lower() not in WEIGHT_SUFFIXES:

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import logging
+import os
+import re
+import threading
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +16,7 @@ from PIL import Image
 
 from overpaint.errors import ImageError
 from overpaint.pictures.inputs import Inputs, load_inputs, require_edges
+from overpaint.pictures.io import read_bytes
 
 
 def inputs(
@@ -35,6 +40,38 @@ def test_pictures_are_read_in_the_sizes_of_their_files(tmp_path: Path) -> None:
     assert [picture.getpixel((0, 0)) for picture in pictures] == list(colours.values())
     assert read.names == (paths["photo"], paths["first"], paths["second"])
     assert load_inputs(paths["photo"], [paths["first"]]).start is None
+
+
+def test_each_file_is_read_once_and_its_hash_is_that_of_the_bytes_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {str(tmp_path / f"{name}.png"): name for name in ("photo", "painting")}
+    for path in files:
+        Image.new("RGB", (2, 3), (len(path), 0, 0)).save(path)
+    opened = []
+
+    def counted(path: str) -> bytes:
+        opened.append(path)
+        return read_bytes(path)
+
+    monkeypatch.setattr("overpaint.pictures.inputs.read_bytes", counted)
+    photo, painting = files
+    read = load_inputs(photo, [painting, photo, painting], start=painting)
+    assert opened == [photo, painting]
+    assert read.hashes == {path: sha256(Path(path).read_bytes()).hexdigest() for path in files}
+    assert read.styles[0].getpixel((0, 0)) == read.styles[2].getpixel((0, 0))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_read_as_a_picture(tmp_path: Path, photo: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(photo.read_bytes()))
+    writer.start()
+    read = load_inputs(str(pipe), [str(photo)], start=str(pipe))
+    writer.join()
+    assert read.content.tobytes() == read.styles[0].tobytes()
+    assert read.hashes[str(pipe)] == read.hashes[str(photo)]
 
 
 def test_a_start_that_is_missing_is_named(photo: Path, painting: Path) -> None:
@@ -123,9 +160,19 @@ def test_a_picture_too_narrow_for_the_encoder_is_named(
     content: tuple[int, int], styles: list[tuple[int, int]], name: str
 ) -> None:
     read = inputs(content, *styles)
-    with pytest.raises(ImageError, match=rf"{name} pixels, .* need 16 "):
+    with pytest.raises(ImageError, match=rf"{name} pixels, .* need 16 ") as caught:
         require_edges(read, read.at(32), 16)
     require_edges(read, read.at(32), 10)
+    (enough,) = re.findall(r"image\.size=(\d+)", str(caught.value))
+    assert int(enough) > 32
+    require_edges(read, read.at(int(enough)), 16)
+
+
+def test_the_size_that_would_do_does_so_for_small_paintings_too() -> None:
+    read = inputs((64, 64), (64, 32))
+    with pytest.raises(ImageError, match=r"painting0\.png'.*image\.size=64\b"):
+        require_edges(read, read.at(40, style_scale=0.5), 16, style_scale=0.5)
+    require_edges(read, read.at(64, style_scale=0.5), 16, style_scale=0.5)
 
 
 @pytest.mark.parametrize(("width", "told"), [(63, True), (64, False), (65, False)])

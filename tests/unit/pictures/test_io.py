@@ -429,7 +429,7 @@ def test_an_empty_file_is_called_empty(tmp_path: Path) -> None:
     assert "empty" in refused(path)
 
 
-@pytest.mark.parametrize("text", ["not a picture\n" * 50, "<svg></svg>"])
+@pytest.mark.parametrize("text", ["not a picture\n" * 50, "picture: 1", "\0" * 99])
 def test_a_text_file_is_no_picture(tmp_path: Path, text: str) -> None:
     path = tmp_path / "notes.jpg"
     path.write_text(text)
@@ -549,12 +549,20 @@ def test_a_picture_too_small_for_the_layers_is_refused(size: tuple[int, int]) ->
     image = Image.new("RGB", (2 * size[1], 2 * size[0]))
     became = rf"{image.width}x{image.height} becomes {size[1]}x{size[0]} .* need 16 "
     with pytest.raises(ImageError, match=rf"'thin\.png': {became}"):
-        require_edge(image, size, 16, "thin.png")
+        require_edge(image, size, 16, "thin.png", enough=547)
+
+
+@pytest.mark.parametrize(("enough", "told"), [(547, True), (8192, True), (8193, False)])
+def test_the_size_that_would_do_is_told_if_it_is_a_usual_one(enough: int, told: bool) -> None:
+    with pytest.raises(ImageError, match=r"crop the picture") as caught:
+        require_edge(Image.new("RGB", (64, 2)), (15, 512), 16, "thin.png", enough=enough)
+    assert (f"use image.size={enough}, " in str(caught.value)) == told
+    assert ("image.size" in str(caught.value)) == told
 
 
 @pytest.mark.parametrize("size", [(16, 512), (512, 16), (16, 16)])
 def test_a_picture_just_large_enough_passes(size: tuple[int, int]) -> None:
-    require_edge(Image.new("RGB", (1, 1)), size, 16, "thin.png")
+    require_edge(Image.new("RGB", (1, 1)), size, 16, "thin.png", enough=547)
 
 
 @pytest.mark.parametrize(
