@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 
 from overpaint.building.encoder import used_layers
+from overpaint.building.memory import SizeSetting, require_memory, shortage_told
 from overpaint.building.remarks import remark
 from overpaint.encoder.choosing import find_encoder
 from overpaint.encoder.layers import convolutions_up_to, minimum_edge
@@ -27,16 +28,20 @@ class Sources:
     weights: VggWeights
 
 
-def read_sources(config: Config, *, inputs: Inputs | None = None) -> Sources:
+def read_sources(
+    config: Config, *, inputs: Inputs | None = None, setting: SizeSetting = "image.size"
+) -> Sources:
     """Reads and checks what a run needs, before anything is made.
 
     Args:
         config: resolved settings.
         inputs: pictures in memory, in the place of the files that the settings name.
+        setting: the one that gives the size at which steps are made.
 
     Raises:
         ImageError: if a picture cannot be read, or is too small.
         ConfigError: if the accelerator asked for is not there.
+        NotEnoughMemoryError: if the pictures or the steps need clearly more memory than there is.
         WeightsError: if the encoder's weights cannot be had.
     """
     layers = used_layers(config)
@@ -46,9 +51,14 @@ def read_sources(config: Config, *, inputs: Inputs | None = None) -> Sources:
         inputs = load_inputs(
             config.content.image, config.style.images, start=starts.get(config.init.mode)
         )
-    sized = inputs.at(config.image.size, style_scale=config.style.scale)
+    require_memory(config, inputs, setting)
+    with shortage_told(config, inputs):
+        sized = inputs.at(config.image.size, style_scale=config.style.scale)
     require_edges(inputs, sized, minimum_edge(layers), style_scale=config.style.scale)
-    weights = find_encoder(config.encoder.name, config.encoder.weights, convolutions_up_to(layers))
+    with shortage_told(config, inputs, setting):
+        weights = find_encoder(
+            config.encoder.name, config.encoder.weights, convolutions_up_to(layers)
+        )
     logger.info("%s: %s (sha256 %s)", weights.name, weights.path, weights.sha256[:12])
     expected = config.encoder.sha256
     if expected not in (None, weights.sha256):

@@ -20,6 +20,7 @@ from overpaint.encoder.imagenet import imagenet_file
 from overpaint.encoder.layers import NAMED_WEIGHTS, Convolution, EncoderName
 from overpaint.errors import WeightsError, brief
 from overpaint.files import file_sha256
+from overpaint.headroom import is_out_of_memory
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +113,8 @@ def _read(path: Path, keys: Sequence[str]) -> dict[str, Tensor]:
             f"'{path}' cannot be read as weights (no PyTorch file, or more than tensors in it)."
         ) from error
     except Exception as error:  # on damaged files the readers raise nearly anything
+        if is_out_of_memory(error):
+            raise
         raise WeightsError(f"'{path}' cannot be read as weights ({brief(error)}).") from error
     if not isinstance(state, Mapping):
         raise WeightsError(f"'{path}' holds a {type(state).__name__}, not a state dict.")

@@ -1,4 +1,4 @@
-"""Memory: how much was held, and keeping what was freed."""
+"""Memory: how much was held and is left, and keeping what was freed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import ctypes
 import sys
 
 import torch
+
+from overpaint.headroom import free_bytes
 
 
 def reset_peak_memory(device: torch.device) -> None:
@@ -27,6 +29,15 @@ def peak_memory_bytes(device: torch.device) -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_memory_bytes(device: torch.device) -> int | None:
+    """The memory of a device that this process may still take; None where that is not known."""
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(free + idle)
+    return free_bytes() if device.type == "cpu" else None
 
 
 def keep_freed_memory() -> bool:

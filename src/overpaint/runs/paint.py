@@ -10,6 +10,7 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
+from overpaint.building.memory import shortage_told
 from overpaint.building.sources import read_sources
 from overpaint.console import command
 from overpaint.errors import DivergedError
@@ -54,8 +55,8 @@ def paint(
 
     Raises:
         ConfigError: if settings cannot be run.
-        ImageError: if a picture cannot be read, or is too small.
-        WeightsError: if the encoder's weights cannot be had.
+        ImageError, WeightsError: if a picture or the encoder's weights cannot be used.
+        NotEnoughMemoryError: if there is less memory than the size needs.
         DivergedError: if the run left the finite numbers; its `result` has the last good picture.
         ValueError: if there is no painting, or a tensor is not (1, 3, H, W).
     """
@@ -79,7 +80,7 @@ def paint(
         None if start is None else _read(start),
         names=(_name(photo, "photo"), *(_name(one, "painting") for one in paintings)),
     )
-    with followed_interrupts() as interrupts:
+    with followed_interrupts() as interrupts, shortage_told(config, inputs):
         result = optimise(
             config,
             read_sources(config, inputs=inputs),

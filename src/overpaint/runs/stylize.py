@@ -13,6 +13,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from rich.console import Console
 
+from overpaint.building.memory import shortage_told
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.callbacks.checkpoints import SaveCheckpoints
@@ -81,6 +82,7 @@ def stylize(
         ConfigError: if the settings cannot be run, or the accelerator asked for is not there.
         ImageError: if a picture cannot be read or written, or is too small.
         WeightsError: if the encoder's weights cannot be had.
+        NotEnoughMemoryError: if there is less memory than the size needs.
         DivergedError: if the run left the finite numbers; all that a run leaves is there, with the
             last good picture, and its `result` is what would have been returned.
         TrackingError: if `tracking.mode` is `online` and W&B cannot be reached.
@@ -108,7 +110,8 @@ def carry_out(
     job: Job, *, console: Console | None = None, callbacks: Sequence[pl.Callback] = ()
 ) -> RunResult:
     """Does what is left of a run, in its folder; arguments and errors are those of `stylize`."""
-    with followed_interrupts() as interrupts:
+    told = shortage_told(job.config, job.sources.inputs)
+    with followed_interrupts() as interrupts, told:
         tracker = _open(job)
         exit_code = 1
         try:

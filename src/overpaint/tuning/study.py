@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from overpaint.building.memory import shortage_told
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.errors import TrackingError
@@ -97,10 +98,11 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
 
     Raises:
         ImageError, ConfigError, WeightsError, TrackingError: as `stylize` does.
+        NotEnoughMemoryError: likewise.
         OSError: if the folder cannot be made.
     """
     config = resolved(config, task="tune")
-    sources = read_sources(config)
+    sources = read_sources(config, setting="tune.size")
     config = replace(config, encoder=replace(config.encoder, name=sources.weights.name))
     folder = create_run_folder(
         config.output.dir, config.content.image, config.style.images, study=f"lr-{kind}"
@@ -111,7 +113,8 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
         logger.info("%s", tracker.message)
     exit_code = 1
     try:
-        yield Study(config, sources, folder, tracker, group)
+        with shortage_told(config, sources.inputs, "tune.size"):
+            yield Study(config, sources, folder, tracker, group)
         exit_code = 0
     except KeyboardInterrupt:
         exit_code = 130

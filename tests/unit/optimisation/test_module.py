@@ -497,5 +497,5 @@ def test_a_fault_at_a_later_size_never_counts_the_steps_of_an_earlier_one(
     assert module.divergence() == Divergence(8, "loss", pytest.approx(RATES["adam"]), last_good=7)
 
 
-def test_what_guards_the_picture_is_no_part_of_its_state(make_module: MakeModule) -> None:
-    assert not [key for key in make_module().state_dict() if "good" in key or "fault" in key]
+def test_the_state_is_the_picture_and_its_guard_alone(make_module: MakeModule) -> None:
+    assert sorted(make_module().state_dict()) == ["guard.fault", "guard.good", "image"]
