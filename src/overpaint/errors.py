@@ -21,6 +21,16 @@ class ImageError(ValueError):
     """A picture that cannot be read, is too small, or cannot be written."""
 
 
+class WriteError(OSError):
+    """A file that cannot be written; what was there before is as it was.
+
+    Made like any OSError, of an error number, a reason and the file's name.
+    """
+
+    def __str__(self) -> str:
+        return f"'{self.filename}': cannot be written ({self.strerror})."
+
+
 class WeightsError(ValueError):
     """Encoder weights that cannot be found, read or trusted."""
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from overpaint.errors import WriteError, brief
+
+# What file systems answer that cannot be asked to put a file on the disk.
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 _TEMPORARY = re.compile(r"\..+-[a-z0-9_]{8}(\.\w+)?")  # as `replacing` names its files
 
@@ -18,27 +24,81 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; it takes its place if the block succeeds.
 
     The ending stays, for writers that choose their format by it. On failure nothing is left behind.
+    The new file is on the disk before it takes the old one's name, so that after a power cut either
+    the old or the new one is there, whole.
 
     Raises:
-        OSError: if the folder cannot be written.
+        WriteError: if the folder or the file cannot be written, or the block raises an OSError.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        handle, name = tempfile.mkstemp(
+            dir=path.parent,
+            prefix=f".{path.stem[:20]}-",  # a name may be as long as the system allows already
+            suffix=path.suffix,
+        )
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
+        _sync(temporary)
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # mkstemp's files are private; results need not be
         temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror or brief(error), str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` as UTF-8, whole or not at all."""
+    """Writes `text` as UTF-8, whole or not at all.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes `data`, whole or not at all.
+
+    Raises:
+        WriteError: if it cannot be written.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def put_off(faults: list[WriteError]) -> Iterator[None]:
+    """Collects the failure to write one file, so that the next ones are written all the same."""
+    try:
+        yield
+    except WriteError as error:
+        faults.append(error)
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file is on the disk; only there a disk may turn out to be full."""
+    with path.open("rb+") as file:
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno not in _NO_SYNC:
+                raise
+
+
+def _sync_folder(path: Path) -> None:
+    """Waits until the names in a folder are on the disk, where the system knows how to."""
+    with suppress(OSError):  # the file itself is safe; Windows cannot open a folder
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def file_sha256(path: str | Path) -> str:

@@ -1,12 +1,22 @@
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from overpaint.files import file_sha256, remove_leftovers, replacing, write_text
+from overpaint.errors import WriteError
+from overpaint.files import (
+    file_sha256,
+    put_off,
+    remove_leftovers,
+    replacing,
+    write_bytes,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -66,7 +76,7 @@ def test_a_failed_rename_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_refused_before_the_block(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="nowhere"), replacing(tmp_path / "nowhere" / "a"):
+    with pytest.raises(WriteError, match="nowhere"), replacing(tmp_path / "nowhere" / "a"):
         pytest.fail("the block ran")
 
 
@@ -108,3 +118,86 @@ def test_a_files_hash_is_its_sha256(tmp_path: Path) -> None:
     path.write_bytes(b"abc")  # the first example of FIPS 180-4
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert file_sha256(path) == file_sha256(str(path)) == digest
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the system was told: to put a file or folder on the disk, or to give another name."""
+    told: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def fsync(handle: int) -> None:
+        told.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        sync(handle)
+
+    def rename(path: Path, target: Path) -> Path:
+        told.append(f"rename {target.name}")
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", rename)
+    return told
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows cannot put a folder on the disk")
+def test_a_file_is_on_the_disk_before_it_takes_its_name_and_the_name_after(
+    calls: list[str], tmp_path: Path
+) -> None:
+    write_text(tmp_path / "notes.txt", "text")
+    assert calls == ["file", "rename notes.txt", "folder"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_a_disk_that_turns_out_to_be_full_when_it_has_to_write_keeps_the_older_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fails(handle: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(WriteError) as failed:
+        write_text(path, "new")
+    assert str(failed.value) == f"'{path}': cannot be written ({os.strerror(number)})."
+    assert failed.value.errno == number
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_system_that_cannot_be_asked_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(handle: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", cannot)
+    write_text(tmp_path / "notes.txt", "text")
+    assert (tmp_path / "notes.txt").read_text() == "text"
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path) -> None:
+    path = tmp_path / f"{'n' * 251}.txt"
+    write_text(path, "text")
+    assert path.read_text() == "text"
+
+
+def test_an_error_without_a_number_is_told_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(path: Path, data: bytes) -> None:
+        raise OSError("the disk left")
+
+    monkeypatch.setattr(Path, "write_bytes", fails)
+    with pytest.raises(WriteError, match=r"a': cannot be written \(the disk left\)\.$"):
+        write_bytes(tmp_path / "a", b"")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_put_off_lets_the_next_file_be_written(tmp_path: Path) -> None:
+    faults: list[WriteError] = []
+    for path in (tmp_path / "nowhere" / "a", tmp_path / "b"):
+        with put_off(faults):
+            write_text(path, "text")
+    assert [fault.filename for fault in faults] == [str(tmp_path / "nowhere" / "a")]
+    assert (tmp_path / "b").read_text() == "text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,18 @@ from typing import Any
 import pytorch_lightning as pl
 from PIL import Image
 
+from overpaint.errors import WriteError
 from overpaint.optimisation.module import StyleTransferModule
 from overpaint.pictures.io import save_picture
 from overpaint.pictures.tensors import to_picture
 
+logger = logging.getLogger(__name__)
+
 
 class Snapshots(pl.Callback):
     """Saves the image after chosen steps as `step_00001.png` and hands it on.
+
+    A picture that cannot be written costs a warning, not the run.
 
     Args:
         folder: where to; it must exist.
@@ -38,6 +44,7 @@ class Snapshots(pl.Callback):
         self._chosen = {1, last, *steps}
         self._every = every
         self._publish = publish
+        self._has_warned = False
 
     def is_chosen(self, step: int) -> bool:
         """Whether the image after `step` is kept."""
@@ -51,6 +58,11 @@ class Snapshots(pl.Callback):
         step = pl_module.completed
         if self.is_chosen(step):
             picture = to_picture(pl_module.image)
-            save_picture(picture, self._folder / f"step_{step:05d}.png")
+            try:
+                save_picture(picture, self._folder / f"step_{step:05d}.png")
+            except WriteError as error:
+                if not self._has_warned:
+                    logger.warning("%s The run goes on.", error)
+                self._has_warned = True
             if self._publish:
                 self._publish(step, picture)

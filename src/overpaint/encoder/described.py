@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from overpaint.errors import WeightsError
-from overpaint.files import replacing
+from overpaint.files import write_bytes
 
 Said = dict[str, Any]
 
@@ -34,13 +34,12 @@ def save_described(
         entry: name of the metadata entry.
 
     Raises:
-        OSError: if the file cannot be written.
+        WriteError: if the file cannot be written.
     """
     whole = {**said, "sha256": _digest(tensors, said)}
     # One entry, because the format keeps no order among several.
     data = save(dict(tensors), {entry: json.dumps(whole, sort_keys=True)})
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+    write_bytes(path, data)
 
 
 def read_described(

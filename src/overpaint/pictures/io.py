@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from overpaint.errors import ImageError, NotEnoughMemoryError
-from overpaint.files import replacing
+from overpaint.errors import ImageError, NotEnoughMemoryError, WriteError
+from overpaint.files import write_bytes
 from overpaint.pictures.decoding import decoded
 from overpaint.pictures.formats import SAVE_OPTIONS
 
@@ -118,7 +119,8 @@ def save_picture(
         text: keywords and texts for PNG's own text chunks; other formats go without.
 
     Raises:
-        ImageError: if the ending is not one of these or the file cannot be written.
+        ImageError: if the ending is not one of these.
+        WriteError: if the file cannot be written, or the picture is too large for the format.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -129,9 +131,9 @@ def save_picture(
         options["pnginfo"] = info = PngInfo()
         for keyword, value in (text or {}).items():
             info.add_itxt(keyword, value, zip=True)
+    data = io.BytesIO()  # on a full disk, Pillow's encoders would say "encoder error -2"
     try:
-        with replacing(path) as temporary:
-            image.save(temporary, **options)
-    except (OSError, ValueError) as error:  # a ValueError says that the format has a size limit
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"'{path}': cannot be written ({reason}).") from error
+        image.save(data, Image.registered_extensions()[suffix], **options)
+    except (OSError, ValueError) as error:  # each format has a size limit
+        raise WriteError(errno.EFBIG, str(error), str(path)) from error
+    write_bytes(path, data.getvalue())

@@ -15,6 +15,6 @@ def save_settings(settings: str, path: Path) -> None:
         path: of the file.
 
     Raises:
-        OSError: if it cannot be written.
+        WriteError: if it cannot be written.
     """
     write_text(path, f"# The resolved settings of this run.\n{settings}")

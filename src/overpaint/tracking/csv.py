@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers import Logger
 
+from overpaint.errors import WriteError
 from overpaint.files import write_text
+
+logger = logging.getLogger(__name__)
 
 
 class CsvLogger(Logger):
     """Logged numbers as a table, one row per logged step, rewritten whole at each save.
+
+    A table that cannot be written costs a warning, not the run.
 
     Args:
         path: of the file.
@@ -25,7 +31,8 @@ class CsvLogger(Logger):
         super().__init__()
         self._path = path
         self._rows: list[dict[str, Any]] = []
-        self._saved = 0
+        self._saved = self._tried = 0  # rows
+        self._has_warned = False
         for row in rows:
             step = int(row["step"])
             self.log_metrics({key: one for key, one in row.items() if key != "step"}, step)
@@ -49,7 +56,7 @@ class CsvLogger(Logger):
 
     def save(self) -> None:
         """Writes the file once the rows have grown by a tenth, so that long runs stay cheap."""
-        if len(self._rows) >= self._saved * 1.1:
+        if len(self._rows) >= self._tried * 1.1:
             self._write()
 
     def finalize(self, status: str) -> None:
@@ -63,5 +70,12 @@ class CsvLogger(Logger):
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._rows)
-        write_text(self._path, text.getvalue())
-        self._saved = len(self._rows)
+        self._tried = len(self._rows)
+        try:
+            write_text(self._path, text.getvalue())
+        except WriteError as error:
+            if not self._has_warned:
+                logger.warning("%s The run goes on.", error)
+            self._has_warned = True
+        else:
+            self._saved = self._tried

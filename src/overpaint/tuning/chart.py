@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from overpaint.files import replacing
+from overpaint.files import write_bytes
 from overpaint.tuning.search import Trial
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def save_chart(
         ratio_of_units: what a rate is multiplied by for pixels in [0, 255]; adds that axis.
 
     Raises:
-        OSError: if it cannot be written.
+        WriteError: if it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -73,8 +74,9 @@ def save_chart(
         other.tick_params(labelsize=8)
     _draw_curves(by_step, rounds, chosen)
     _finish(by_step, "step", ceiling, rounds)
-    with replacing(path) as temporary:
-        figure.savefig(temporary)
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    write_bytes(path, data.getvalue())
 
 
 def _below(

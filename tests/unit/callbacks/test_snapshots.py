@@ -57,3 +57,27 @@ def test_snapshots_are_handed_on_with_their_step(make_module: MakeModule, tmp_pa
     for step, image in published:
         with Image.open(tmp_path / f"step_{step:05d}.png") as file:
             assert file.tobytes() == image.tobytes()
+
+
+def test_a_full_disk_costs_one_warning_and_no_step(
+    make_module: MakeModule,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    published: list[int] = []
+    snapshots = Snapshots(
+        tmp_path, every=1, last=3, publish=lambda step, image: published.append(step)
+    )
+    module = make_module(steps=3)
+    fit(module, 3, snapshots)
+    assert module.completed == 3
+    assert published == [1, 2, 3]
+    assert list(tmp_path.iterdir()) == []
+    first = tmp_path / "step_00001.png"
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [f"'{first}': cannot be written (No space left on device). The run goes on."]

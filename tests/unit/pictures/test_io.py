@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 
-from overpaint.errors import ImageError
+from overpaint.errors import ImageError, WriteError
 from overpaint.pictures.io import (
     fit_size,
     read_picture,
@@ -626,13 +626,16 @@ def test_an_unknown_ending_is_refused(tmp_path: Path, name: str, suffix: str) ->
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "x.png"
-    with pytest.raises(ImageError, match=rf"{re.escape(str(path))}': cannot be written \(No such"):
+    with pytest.raises(WriteError, match=rf"{re.escape(str(path))}': cannot be written \(No such"):
         save_picture(Image.new("RGB", (4, 4)), path)
 
 
-def test_a_picture_too_wide_for_its_format_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"wide\.webp': cannot be written \(.*16383"):
-        save_picture(Image.new("RGB", (16384, 1)), tmp_path / "wide.webp")
+@pytest.mark.parametrize(("suffix", "reason"), [(".webp", "16383"), (".jpg", "broken data")])
+def test_a_picture_too_wide_for_its_format_is_refused(
+    tmp_path: Path, suffix: str, reason: str
+) -> None:
+    with pytest.raises(WriteError, match=rf"wide{suffix}': cannot be written \(.*{reason}"):
+        save_picture(Image.new("RGB", (65536, 1)), tmp_path / f"wide{suffix}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -644,13 +647,13 @@ def test_a_failed_write_leaves_only_what_was_there(
     if older:
         save_picture(Image.new("RGB", (4, 4), older), path)
 
-    def fill_the_disk(image: Image.Image, target: Path, **options: object) -> None:
-        target.write_bytes(b"half a picture")
+    def fill_the_disk(target: Path, data: bytes) -> None:
+        target.write_text("half a picture")
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", fill_the_disk)
-        with pytest.raises(ImageError, match=r"x\.png': cannot be written \(No space left"):
+        patch.setattr(Path, "write_bytes", fill_the_disk)
+        with pytest.raises(WriteError, match=r"x\.png': cannot be written \(No space left"):
             save_picture(Image.new("RGB", (4, 4), (9, 9, 9)), path)
     assert list(tmp_path.iterdir()) == ([path] if older else [])
     if older:

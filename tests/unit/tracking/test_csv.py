@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -84,25 +83,31 @@ def test_finalize_writes_only_what_is_new(
     logger.finalize("success")
 
 
-def test_a_failed_write_leaves_the_last_table_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_costs_one_warning_and_not_the_last_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "metrics.csv"
     logger = CsvLogger(path)
     logger.log_metrics({"a": 1.5}, step=1)
     logger.save()
-    write = Path.write_text
+    write = Path.write_bytes
 
-    def breaks_off(target: Path, text: str, **options: Any) -> int:
-        write(target, text[: len(text) // 2], **options)
-        raise OSError("no space left on device")
+    def breaks_off(target: Path, data: bytes) -> int:
+        write(target, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
 
-    logger.log_metrics({"a": 2.0}, step=2)
-    monkeypatch.setattr(Path, "write_text", breaks_off)
-    with pytest.raises(OSError, match="no space left"):
-        logger.save()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", breaks_off)
+        for step in (2, 3):
+            logger.log_metrics({"a": 2.0}, step=step)
+            logger.save()
     assert path.read_text() == "step,a\n1,1.5\n"
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["metrics.csv"]
+    told = f"'{path}': cannot be written (No space left on device). The run goes on."
+    assert caplog.messages == [told]
+
+    logger.finalize("success")  # there is room again
+    assert path.read_text() == "step,a\n1,1.5\n2,2\n3,2\n"
 
 
 def test_a_run_that_goes_on_keeps_its_rows_and_drops_later_ones(tmp_path: Path) -> None:
