@@ -25,6 +25,8 @@ from overpaint.files import write_text
 from overpaint.loading import uncollected
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_preset, to_yaml
+from overpaint.starting import interrupts_quit
+from overpaint.streams import deliver
 from overpaint.version import __version__
 from overpaint.words import Given, part_words, unknown_options
 
@@ -185,9 +187,9 @@ def _stylize(arguments: argparse.Namespace, console: Console) -> int:
         return _resume(arguments, output, console)
     config = Given(arguments).load("run", output)
     if arguments.print_config:
-        sys.stdout.write(to_yaml(config))
+        deliver(to_yaml(config, encoding=sys.stdout.encoding))
         return DONE
-    with uncollected():  # PyTorch takes seconds to import; errors need not wait
+    with uncollected(), interrupts_quit():  # PyTorch takes seconds; errors need not wait
         from overpaint.optimisation.memory import keep_freed_memory
         from overpaint.runs.stylize import stylize
     keep_freed_memory()
@@ -199,7 +201,7 @@ def _resume(arguments: argparse.Namespace, output: Mapping[str, str], console: C
     named = [*pictures, arguments.content, arguments.style, arguments.print_config or None]
     if arguments.config != "default" or any(one is not None for one in named):
         raise ConfigError("--resume: the run has its pictures and settings; add key=value alone.")
-    with uncollected():  # PyTorch takes seconds to import; errors need not wait
+    with uncollected(), interrupts_quit():
         from overpaint.optimisation.memory import keep_freed_memory
         from overpaint.runs.resume import resume
     keep_freed_memory()
@@ -213,7 +215,7 @@ def _tune(arguments: argparse.Namespace, console: Console) -> int:
     config = given.load("tune", {"optimizer.lr": 1.0})
     if arguments.write is not None:
         _require_new_yaml(Path(arguments.write))
-    with uncollected():  # PyTorch takes seconds to import; errors need not wait
+    with uncollected(), interrupts_quit():  # PyTorch takes seconds; errors need not wait
         from overpaint.optimisation.memory import keep_freed_memory
         from overpaint.tuning.series import compare_rates
         from overpaint.tuning.table import print_tables
@@ -226,13 +228,15 @@ def _tune(arguments: argparse.Namespace, console: Console) -> int:
         return DONE
     result = tune(config)
     print_tables(result.titled_rounds, result.trial)
-    if arguments.write is not None:
-        write_text(Path(arguments.write), _preset(result.config, arguments.write))
-        logger.info("Written: %s", arguments.write)
-    logger.info("Chart and contact sheet: %s (%.0f s)", result.folder, result.seconds)
-    words = given.words(without=("optimizer.lr=", "tune."))
-    rate = f"optimizer.lr={result.trial.rate:g}"
-    sys.stdout.write(f"{command('stylize')} {shlex.join([*words, rate])}\n")
+    try:
+        if arguments.write is not None:
+            write_text(Path(arguments.write), _preset(result.config, arguments.write))
+            logger.info("Written: %s", arguments.write)
+    finally:  # the rate is known, whether or not there is a file of it
+        logger.info("Chart and contact sheet: %s (%.0f s)", result.folder, result.seconds)
+        words = given.words(without=("optimizer.lr=", "tune."))
+        rate = f"optimizer.lr={result.trial.rate:g}"
+        deliver(f"{command('stylize')} {shlex.join([*words, rate])}\n")
     return DONE
 
 

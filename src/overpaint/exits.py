@@ -25,6 +25,7 @@ from overpaint.errors import (
 )
 from overpaint.headroom import is_out_of_memory
 from overpaint.interrupts import sigterm_as_interrupt
+from overpaint.starting import end, interrupts_raise
 
 logger = logging.getLogger(__name__)
 
@@ -43,16 +44,17 @@ def status_of(act: Callable[[Console], int]) -> int:
         What `act` returns, or 1 failed, 2 bad settings or input, 130 interrupted, 143 interrupted
         by SIGTERM.
     """
+    console = Console(stderr=True)
+    set_up_logging(console)
     with sigterm_as_interrupt() as received:
-        status = _status_by_outcome(act)
+        status = _status_by_outcome(act, console)
     return TERMINATED if status == INTERRUPTED and received else status
 
 
-def _status_by_outcome(act: Callable[[Console], int]) -> int:
-    console = Console(stderr=True)
-    set_up_logging(console)
+def _status_by_outcome(act: Callable[[Console], int], console: Console) -> int:
     try:
-        return act(console)
+        with interrupts_raise():
+            return act(console)
     except _FAILURES as error:
         logger.error("error: %s", error)
         return FAILED
@@ -67,8 +69,19 @@ def _status_by_outcome(act: Callable[[Console], int]) -> int:
         if is_out_of_memory(error):
             logger.error("error: out of memory (%s).", brief(error))
             return FAILED
+        if _is_of_interrupt(error):
+            logger.error("Interrupted.")
+            return INTERRUPTED
         logger.exception("error: this should not have happened")
         return FAILED
+
+
+def _is_of_interrupt(error: BaseException) -> bool:
+    """Whether it is what some library made of a KeyboardInterrupt that passed through it."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
 
 
 def leave(status: int) -> NoReturn:
@@ -89,4 +102,5 @@ def leave(status: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
+    end(status)
     sys.exit(status)

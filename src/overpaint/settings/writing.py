@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
 from overpaint.encoder.layers import NAMED_WEIGHTS
@@ -15,9 +16,19 @@ from overpaint.settings.schema import DEFAULT_STATISTICS, REPLACED, Config
 from overpaint.settings.shipped import sample_name
 
 
-def to_yaml(config: Config) -> str:
-    """The settings as YAML that `load_config` reads back to an equal `Config`."""
-    return _yaml(to_dict(config))
+def to_yaml(config: Config, *, encoding: str = "utf-8") -> str:
+    """The settings as YAML that `load_config` reads back to an equal `Config`.
+
+    Args:
+        config: the settings.
+        encoding: of the place that it goes to; what that has no characters for is escaped.
+    """
+    text = _yaml(to_dict(config))
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = str(yaml.serialize(yaml.compose(text), allow_unicode=False))
+    return text
 
 
 def to_preset(config: Config) -> str:
