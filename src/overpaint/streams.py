@@ -27,7 +27,8 @@ def keep_standard_streams() -> None:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this
+            os.set_inheritable(opened, True)  # by git and wandb's service, as all three are
     for name, number in (("stdout", 1), ("stderr", 2)):
         setattr(sys, name, _kept(getattr(sys, name), number))
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -95,6 +96,26 @@ def test_a_slow_reader_of_a_stream_that_does_not_block_gets_all(redirect: Redire
     thread.join(10)
     assert b"".join(got) == b"x" * 200_000
     os.close(reader)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX closes them")
+def test_streams_closed_from_the_start_lead_nowhere_for_child_processes_as_well(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import os, subprocess, sys\n"
+        "from overpaint.streams import keep_standard_streams\n"
+        "keep_standard_streams()\n"
+        "mine = open(sys.argv[1], 'w')\n"
+        "sys.stdout.write('out'), sys.stderr.write('err')\n"
+        "child = 'import os; [os.fstat(number) for number in (0, 1, 2)]; os.write(1, b\"x\")'\n"
+        "done = subprocess.run([sys.executable, '-c', child])\n"
+        "mine.write(f'{mine.fileno() > 2} {done.returncode}')"
+    )
+    told = tmp_path / "told"
+    words = ["bash", "-c", '"$@" <&- >&- 2>&-', "bash", sys.executable, "-c", code, str(told)]
+    assert subprocess.run(words, check=False).returncode == 0
+    assert told.read_text() == "True 0"
 
 
 def test_a_stream_of_some_other_kind_stays(monkeypatch: pytest.MonkeyPatch) -> None:
