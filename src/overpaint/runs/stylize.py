@@ -19,7 +19,8 @@ from overpaint.building.tracking import open_tracking
 from overpaint.callbacks.checkpoints import SaveCheckpoints
 from overpaint.callbacks.snapshots import Snapshots
 from overpaint.console import command
-from overpaint.errors import DivergedError
+from overpaint.errors import DivergedError, WriteError
+from overpaint.files import put_off
 from overpaint.interrupts import Interrupts, followed_interrupts
 from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.pictures.io import save_picture
@@ -80,7 +81,8 @@ def stylize(
 
     Raises:
         ConfigError: if the settings cannot be run, or the accelerator asked for is not there.
-        ImageError: if a picture cannot be read or written, or is too small.
+        ImageError: if a picture cannot be read, or is too small.
+        WriteError: if a file cannot be written; the others are there.
         WeightsError: if the encoder's weights cannot be had.
         NotEnoughMemoryError: if there is less memory than the size needs.
         DivergedError: if the run left the finite numbers; all that a run leaves is there, with the
@@ -214,7 +216,12 @@ def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
         "overpaint versions": json.dumps(versions()),
         "overpaint weights": f"{weights.name}, sha256 {weights.sha256}",
     }
-    save_picture(result.image, picture, text)
+    faults: list[WriteError] = []
+    with put_off(faults):
+        save_picture(result.image, picture, text)
+    if config.output.copy:
+        with put_off(faults):
+            save_picture(result.image, config.output.copy, text)
     facts = {
         **result.facts(),
         "tracking": tracker.mode,
@@ -222,7 +229,9 @@ def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
         "copy": with_absolute_paths(config).output.copy,
         "inputs": dict(job.hashes),
     }
-    save_environment(result.folder / "environment.json", facts)
+    with put_off(faults):
+        save_environment(result.folder / "environment.json", facts)
+    _say_where(result, [picture, config.output.copy], faults)
     if result.diverged:
         tracker.log_warning(keys.DIVERGED, result.diverged)
     finite = {name: value for name, value in result.losses.items() if math.isfinite(value)}
@@ -231,12 +240,23 @@ def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
             **{keys.final(name): value for name, value in finite.items()},
             **{name: facts[name] for name in keys.RESULT_FACTS},
         },
-        [picture, result.folder / "config.yaml"],
+        [path for path in (picture, result.folder / "config.yaml") if path.exists()],
     )
-    if config.output.copy:
-        save_picture(result.image, config.output.copy, text)
-    logger.info(
-        "Result: %s (%d steps in %.1f s, %s)",
-        *(picture, result.steps, result.seconds),
-        ", ".join(f"{name} {result.losses[name]:.4g}" for name in MAIN_LOSSES),
-    )
+    if faults:
+        raise faults[0]
+
+
+def _say_where(
+    result: RunResult, pictures: Sequence[str | Path | None], faults: Sequence[WriteError]
+) -> None:
+    """Where the result is, and but for the first, which is raised, what could not be written."""
+    unwritten = [fault.filename for fault in faults]
+    written = [path for path in pictures if path and str(path) not in unwritten]
+    if written:
+        logger.info(
+            "Result: %s (%d steps in %.1f s, %s)",
+            *(written[0], result.steps, result.seconds),
+            ", ".join(f"{name} {result.losses[name]:.4g}" for name in MAIN_LOSSES),
+        )
+    for fault in faults[1:]:
+        logger.error("error: %s", fault)

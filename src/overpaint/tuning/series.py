@@ -19,7 +19,7 @@ from overpaint.settings.schema import Config, OptimizerName
 from overpaint.tracking import keys
 from overpaint.tuning.chart import save_chart
 from overpaint.tuning.search import Trial, spaced
-from overpaint.tuning.study import Study, facts_of, open_study, row_label, table_of
+from overpaint.tuning.study import Study, facts_of, open_study, outlived, row_label, table_of
 from overpaint.tuning.workbench import Workbench, open_workbench
 
 logger = logging.getLogger(__name__)
@@ -68,10 +68,13 @@ def compare_rates(config: Config) -> SeriesResult:
                 optimizer = replace(study.config.optimizer, name=name)
                 bench = open_workbench(replace(study.config, optimizer=optimizer), study.sources)
                 done[name] = (bench, _run(study, bench))
-        finally:  # what is known is kept, also after Ctrl-C
-            seconds = time.monotonic() - began
-            with interrupts_ignored():
-                _save(study, done, seconds)
+        except BaseException:  # what is known is kept, also after Ctrl-C
+            with interrupts_ignored(), outlived("What is known"):
+                _save(study, done, time.monotonic() - began)
+            raise
+        seconds = time.monotonic() - began
+        with interrupts_ignored():
+            _save(study, done, seconds)
         return SeriesResult(
             rounds={_title(bench): trials for bench, trials in done.values()},
             folder=study.folder,
@@ -88,15 +91,18 @@ def _run(study: Study, bench: Workbench) -> list[Trial]:
     trials = bench.try_rates(rates, steps, pictures_at=at)
     study.log_trials(bench.config, name, trials)
     ratio = RATIO_OF_UNITS[name]
-    save_chart(study.folder / f"lr_{name}.png", [trials], title=_title(bench), ratio_of_units=ratio)
+    with outlived("The chart"):
+        chart = study.folder / f"lr_{name}.png"
+        save_chart(chart, [trials], title=_title(bench), ratio_of_units=ratio)
     rows = {
         f"{row_label(trial)}\n({trial.rate * ratio:.3g} in 255)": {
             f"step {step}": picture for step, picture in sorted(trial.pictures.items())
         }
         for trial in trials
     }
-    sheet = contact_sheet(rows, columns=[f"step {step}" for step in sorted({*at, steps})])
-    save_picture(sheet, study.folder / f"contact_sheet_{name}.png")
+    with outlived("The contact sheet"):
+        sheet = contact_sheet(rows, columns=[f"step {step}" for step in sorted({*at, steps})])
+        save_picture(sheet, study.folder / f"contact_sheet_{name}.png")
     logger.info(
         "%s: %d rates, %d steps each, in %.0f s.",
         *(_title(bench), len(rates), steps, time.monotonic() - began),
@@ -119,13 +125,11 @@ def _save(study: Study, done: dict[str, tuple[Workbench, list[Trial]]], seconds:
         )
     study.save(facts)
     if done:
-        files = {
-            f"{kind}_{name}": study.folder / f"{kind}_{name}.png"
-            for name in done
-            for kind in ("lr", "contact_sheet")
-        }
+        names = [f"{kind}_{name}" for name in done for kind in ("lr", "contact_sheet")]
+        files = {name: study.folder / f"{name}.png" for name in names}
         table = table_of({name: trials for name, (_, trials) in done.items()})
-        study.tracker.log_study(table, files, {keys.SECONDS: seconds})
+        there = {name: path for name, path in files.items() if path.exists()}
+        study.tracker.log_study(table, there, {keys.SECONDS: seconds})
 
 
 def _title(bench: Workbench) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from overpaint.building.memory import shortage_told
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
-from overpaint.errors import TrackingError
+from overpaint.errors import TrackingError, brief
 from overpaint.records.environment import save_environment
 from overpaint.records.run_folder import create_run_folder
 from overpaint.settings.resolving import resolved
@@ -83,7 +83,11 @@ class Study:
             run.finish(0)
 
     def save(self, facts: Mapping[str, Any]) -> None:
-        """Writes `lr.json`: the facts beside what is true of this machine."""
+        """Writes `lr.json`: the facts beside what is true of this machine.
+
+        Raises:
+            WriteError: if it cannot be written.
+        """
         weights = self.sources.weights.facts()
         save_environment(self.folder / "lr.json", {**facts, "weights": weights})
 
@@ -121,6 +125,16 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
         raise
     finally:
         tracker.finish(exit_code)
+
+
+@contextmanager
+def outlived(what: str) -> Iterator[None]:
+    """Lets a study outlive what only shows it, and hide no error behind it: one warning instead."""
+    try:
+        yield
+    except Exception as error:
+        logger.warning("%s is missing: %s", what, brief(error))
+        logger.debug("Because of this:", exc_info=True)
 
 
 def facts_of(trial: Trial) -> dict[str, Any]:

@@ -22,7 +22,15 @@ from overpaint.settings.writing import to_yaml, with_absolute_paths
 from overpaint.tracking import keys
 from overpaint.tuning.chart import save_chart
 from overpaint.tuning.search import Trial, bracket, choose, next_rates, plan_rounds, spaced
-from overpaint.tuning.study import Study, facts_of, finite, open_study, row_label, table_of
+from overpaint.tuning.study import (
+    Study,
+    facts_of,
+    finite,
+    open_study,
+    outlived,
+    row_label,
+    table_of,
+)
 from overpaint.tuning.workbench import Workbench, open_workbench
 
 logger = logging.getLogger(__name__)
@@ -79,17 +87,19 @@ def tune(config: Config) -> TuneResult:
         began = time.monotonic()
         bench = open_workbench(study.config, study.sources)
         search = _Search(study, bench)
-        trial = None
         try:
             search.find_range()
             trial = search.run_rounds()
-        finally:  # what is known is kept, also after Ctrl-C
-            seconds = time.monotonic() - began
-            with interrupts_ignored():
-                search.save(trial, seconds)
+        except BaseException:  # what is known is kept, also after Ctrl-C
+            with interrupts_ignored(), outlived("What is known"):
+                search.save(None, time.monotonic() - began)
+            raise
+        seconds = time.monotonic() - began
         optimizer = replace(study.config.optimizer, lr=trial.rate)
         chosen = replace(study.config, optimizer=optimizer)
-        save_settings(to_yaml(with_absolute_paths(chosen)), study.folder / "config.yaml")
+        with interrupts_ignored():
+            search.save(trial, seconds)
+            save_settings(to_yaml(with_absolute_paths(chosen)), study.folder / "config.yaml")
         return TuneResult(
             config=chosen,
             trial=trial,
@@ -163,6 +173,7 @@ class _Search:
                     "The rate found, %.3g, is the %s one tried; tune.%s can widen the search.",
                     *(trial.rate, name, name),
                 )
+        logger.info("Rate found: optimizer.lr=%g", trial.rate)  # known, whatever can be written
         return trial
 
     def save(self, trial: Trial | None, seconds: float) -> None:
@@ -194,19 +205,22 @@ class _Search:
         if not self.rounds:
             return
         folder, config = self._study.folder, self._bench.config
-        save_chart(
-            folder / "lr.png",
-            self.rounds,
-            title=f"{config.optimizer.name}, {config.loss.normalization} losses, "
-            f"{config.image.size} px: {folder.name}",
-            chosen=chosen,
-            range_test=(rates, losses[1:]),
-        )
-        save_picture(self._sheet(chosen), folder / "contact_sheet.png")
+        pictures = {name: folder / f"{name}.png" for name in ("lr", "contact_sheet")}
+        with outlived("The chart"):
+            save_chart(
+                pictures["lr"],
+                self.rounds,
+                title=f"{config.optimizer.name}, {config.loss.normalization} losses, "
+                f"{config.image.size} px: {folder.name}",
+                chosen=chosen,
+                range_test=(rates, losses[1:]),
+            )
+        with outlived("The contact sheet"):
+            save_picture(self._sheet(chosen), pictures["contact_sheet"])
         named = {f"round {i}": one for i, one in enumerate(self.rounds, 1)}
         self._study.tracker.log_study(
             table_of(named),
-            {"lr": folder / "lr.png", "contact_sheet": folder / "contact_sheet.png"},
+            {name: path for name, path in pictures.items() if path.exists()},
             {keys.CHOSEN_RATE: chosen, keys.SECONDS: seconds},
         )
 
