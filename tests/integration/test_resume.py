@@ -24,7 +24,7 @@ from pytorch_lightning.callbacks import Callback
 from overpaint.cli import run
 from overpaint.errors import CheckpointError, ConfigError, DivergedError
 from overpaint.optimisation.module import StyleTransferModule
-from overpaint.records.checkpoint_folder import CheckpointFolder
+from overpaint.records.checkpoints import CheckpointFolder
 from overpaint.records.result import RunResult
 from overpaint.runs.resume import resume
 from overpaint.runs.stylize import stylize

@@ -14,9 +14,9 @@ from torch import nn
 from overpaint.building.objective import Problem
 from overpaint.building.optimizer import build_scheduled_optimizer
 from overpaint.losses.objective import Objective
-from overpaint.optimisation.checkpoint_io import WholeFiles
 from overpaint.optimisation.module import Measure, StyleTransferModule
 from overpaint.optimisation.schedule import Scale
+from overpaint.records.checkpoints import WholeFiles
 from overpaint.settings.schema import Config
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from overpaint.callbacks.numbers import LogNumbers
 from overpaint.callbacks.rate_watch import RateWatch
-from overpaint.optimisation.checkpoint_io import Checkpoint
+from overpaint.records.checkpoints import Checkpoint
 
 
 @dataclass(frozen=True)

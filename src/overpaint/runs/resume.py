@@ -15,7 +15,7 @@ from rich.console import Console
 from overpaint.building.sources import read_sources
 from overpaint.errors import CheckpointError, ConfigError
 from overpaint.files import remove_leftovers
-from overpaint.records.checkpoint_folder import CheckpointFolder, Origin
+from overpaint.records.checkpoints import CheckpointFolder, Origin
 from overpaint.records.environment import versions
 from overpaint.records.result import RunResult
 from overpaint.runs.kept import Kept

@@ -24,7 +24,7 @@ from overpaint.files import put_off
 from overpaint.interrupts import Interrupts, followed_interrupts
 from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.pictures.io import save_picture
-from overpaint.records.checkpoint_folder import CheckpointFolder, Origin
+from overpaint.records.checkpoints import CheckpointFolder, Origin
 from overpaint.records.environment import save_environment, versions
 from overpaint.records.result import RunResult
 from overpaint.records.run_folder import create_run_folder, kept_if_begun

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from overpaint.errors import CheckpointError
-from overpaint.optimisation.checkpoint_io import WholeFiles
-from overpaint.records.checkpoint_folder import CheckpointFolder, Origin
+from overpaint.records.checkpoints import CheckpointFolder, Origin, WholeFiles
 
 ORIGIN = Origin({"content.image": "ab"}, "cd", {"torch": "2"}, None)
 

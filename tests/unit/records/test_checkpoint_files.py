@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from overpaint.errors import CheckpointError
-from overpaint.optimisation.checkpoint_io import WholeFiles, read_checkpoint
+from overpaint.records.checkpoints import WholeFiles, read_checkpoint
 
 
 @pytest.fixture
