@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -13,7 +14,8 @@ class ConfigError(ValueError):
     """Settings that cannot be run; `problems` holds every fault found, one line each."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        given = (problems,) if isinstance(problems, str) else problems
+        self.problems = tuple(map(one_line, given))
         super().__init__("\n".join(self.problems))
 
 
@@ -66,6 +68,20 @@ class TrackingError(RuntimeError):
 def brief(error: BaseException) -> str:
     """The first line of what an error says, at most 200 characters; its name if it says nothing."""
     return str(error).strip().split("\n", 1)[0][:200] or type(error).__name__
+
+
+def one_line(text: str) -> str:
+    """A text that fits on a line of any terminal: escapes for what breaks lines or is no UTF-8."""
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]",
+        lambda found: found[0].encode("unicode_escape").decode("ascii"),
+        text,
+    )
+
+
+def shortened(value: str) -> str:
+    """A value as messages show it, at most 100 characters."""
+    return value if len(value) <= 100 else value[:97] + "..."
 
 
 def unknown_name(name: str, known: Iterable[str], what: str) -> str:

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, under a temporary name first; and their SHA-256."""
+"""Files: written whole or not at all, under a temporary name first; their names and SHA-256."""
 
 from __future__ import annotations
 
@@ -53,6 +53,18 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def readable(text: str) -> str:
+    """A text, or a file's name, as UTF-8 can hold it: escapes for bytes that are no UTF-8.
+
+    Where the system's encoding is not UTF-8, Python hands over the bytes of other characters as
+    surrogates; those that are UTF-8 become the characters.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # surrogates that stand for no bytes
+        return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes `text` as UTF-8, whole or not at all.
 
@@ -99,6 +111,38 @@ def _sync_folder(path: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def try_to_write(path: Path) -> None:
+    """Finds out whether a file can be written, and leaves what is there as it is.
+
+    Raises:
+        OSError: if it cannot: the folder or the file is protected, or the name is too long.
+    """
+    with suppress(FileNotFoundError):
+        path.lstat()  # which refuses a name that is too long
+    if os.path.exists(path) and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+    with tempfile.TemporaryFile(dir=path.absolute().parent):
+        pass
+
+
+def try_folder(folder: Path) -> None:
+    """Finds out whether files can be written in a folder that is there or would be made.
+
+    Raises:
+        OSError: if they cannot.
+    """
+    place, *above = [folder.absolute(), *folder.absolute().parents]
+    missing = []
+    while above and not os.path.exists(place):
+        missing.append(place.name)
+        place, *above = above
+    for name in missing:
+        with suppress(FileNotFoundError):
+            (place / name).lstat()  # which refuses a name that is too long
+    with tempfile.TemporaryFile(dir=place):
+        pass
 
 
 def file_sha256(path: str | Path) -> str:

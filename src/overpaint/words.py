@@ -75,7 +75,7 @@ def part_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
     argparse gives an option of several values all words up to the next option, so
     `--style a.jpg seed=1` hands over both. A word that looks like a setting and is no file is one.
     """
-    settings = [word for word in words if _SETTING.match(word) and not os.path.exists(word)]
+    settings = [word for word in words if _SETTING.match(word) and not _exists(word)]
     return [word for word in words if word not in settings], settings
 
 
@@ -98,7 +98,7 @@ def unknown_options(words: Sequence[str], parser: ArgumentParser) -> str:
 
 def _refuse_mistakes(pictures: Sequence[str], *, has_output: bool) -> None:
     """Other missing files are reported with the settings."""
-    missing = [word for word in pictures if not os.path.exists(word)]
+    missing = [word for word in pictures if not _exists(word)]
     problems = []
     for word in missing:
         if task := _meant_task(word):
@@ -112,6 +112,10 @@ def _refuse_mistakes(pictures: Sequence[str], *, has_output: bool) -> None:
         )
     if problems:
         raise ConfigError(problems)
+
+
+def _exists(word: str) -> bool:
+    return os.path.exists(os.path.expanduser(word))
 
 
 def _meant_task(word: str) -> Task | None:

@@ -80,6 +80,7 @@ def _locate(source: str) -> Path:
     named = os.environ.get(VARIABLE)
     if not named:
         return packed.BOX
+    named = os.path.expanduser(named)
     if not Path(named).is_file():
         raise WeightsError(f"{VARIABLE} names '{named}', which is no file; mend or unset it.")
     return Path(named)

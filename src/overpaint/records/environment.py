@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from overpaint.files import write_text
+from overpaint.files import readable, write_text
 from overpaint.version import __version__
 
 _PACKAGES = (
@@ -31,7 +31,8 @@ _PACKAGES = (
 def save_environment(path: Path, facts: Mapping[str, Any]) -> None:
     """Writes `facts` beside what is true of this machine and installation, as JSON.
 
-    JSON knows no infinity and no NaN; null stands for them.
+    JSON knows no infinity and no NaN; null stands for them. Names of files that are not UTF-8 are
+    told with escapes.
     """
     environment = {
         "versions": versions(),
@@ -43,15 +44,17 @@ def save_environment(path: Path, facts: Mapping[str, Any]) -> None:
         "command": sys.argv,
         **facts,
     }
-    write_text(path, json.dumps(_with_nulls(environment), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(_plain(environment), indent=2, allow_nan=False) + "\n")
 
 
-def _with_nulls(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str):
+        return readable(value)
     if isinstance(value, Mapping):
-        return {key: _with_nulls(one) for key, one in value.items()}
-    return [_with_nulls(one) for one in value] if isinstance(value, list | tuple) else value
+        return {readable(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def versions() -> dict[str, str]:

@@ -6,6 +6,7 @@ A number may be given as a text that reads as one, as environment variables are.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import PurePath
@@ -14,12 +15,30 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from overpaint.files import readable
+
 ANY_RANGE = "any range"  # context of a validation that lets values out of range pass
 OUT_OF_RANGE = "out_of_range"
+NO_NAME = "no_name"
 
 
 def _as_text(value: Any) -> Any:
+    if isinstance(value, bytes):  # YAML's way to hold a file's name that is not UTF-8
+        return os.fsdecode(value)
     return str(value) if isinstance(value, bool | int | float | PurePath) else value
+
+
+def _as_name(value: str) -> str:
+    """A file's name as this machine spells it, a leading `~` as the folder that it stands for."""
+    try:
+        # Not UTF-8 everywhere: a file of settings from elsewhere names the same bytes.
+        name = os.fsdecode(value.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        name = "\0"
+    if "\0" in name:
+        told = {"value": repr(value)}
+        raise PydanticCustomError(NO_NAME, "{value} can be no file's name", told)
+    return os.path.expanduser(name)
 
 
 def _no_truth(value: Any) -> Any:
@@ -53,8 +72,9 @@ def _sha256(value: str, info: ValidationInfo) -> str:
     return value.lower()
 
 
-Text = Annotated[str, BeforeValidator(_as_text)]
 Sha256 = Annotated[str, BeforeValidator(_as_text), AfterValidator(_sha256)]
+Text = Annotated[str, BeforeValidator(_as_text), AfterValidator(readable)]
+FileName = Annotated[str, BeforeValidator(_as_text), AfterValidator(_as_name)]
 Number = Annotated[float, BeforeValidator(_no_truth)]
 Whole = Annotated[int, BeforeValidator(_no_fraction)]
 

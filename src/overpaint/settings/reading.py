@@ -15,12 +15,14 @@ import yaml
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from overpaint.errors import ConfigError, unknown_name
+from overpaint.errors import ConfigError, shortened, unknown_name
+from overpaint.settings.parsing import kind_of, read_word, read_yaml
 from overpaint.settings.resolving import check
 from overpaint.settings.schema import REPLACED, Config, Task
 from overpaint.settings.shipped import find_preset
 from overpaint.settings.writing import literal
 
+_ESCAPE = "; for the characters themselves, write \\${"
 _UNREADABLE = (OmegaConfBaseException, yaml.YAMLError, ValueError)  # a number too long to read
 
 
@@ -36,7 +38,8 @@ def load_config(
     Args:
         path: a YAML file that states differences from the defaults, or the name of a preset, see
             `find_preset`; `None` for the defaults alone.
-        overrides: `"section.key=value"` strings, values in YAML syntax.
+        overrides: `"section.key=value"` strings. A text is taken as it was typed, other values are
+            YAML, see `parsing.read_word`.
         values: dotted key to value, taken as they are and last: for paths that are no YAML.
         task: what the settings are for, see `resolved`.
 
@@ -56,12 +59,12 @@ def load_config(
             problems.append(f"'{override}': expected key=value, for example optimizer.lr=0.01.")
             continue
         try:
-            value = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]))
+            value = _value(key, text)
         except _UNREADABLE as error:
-            problems.append(f"{key}: cannot read '{text}': {_first_line(error)}.")
+            detail = f"{_first_line(error)}{_ESCAPE if '${' in text else ''}"
+            problems.append(f"{key}: cannot read '{shortened(text)}': {detail}.")
             continue
-        assert isinstance(value, dict)
-        _assign(settings, key, value["value"], problems)
+        _assign(settings, key, value, problems)
     for key, value in (values or {}).items():
         _assign(settings, key, literal(value), problems)
     merged = OmegaConf.create(settings, flags={"allow_objects": True})  # types are checked later
@@ -72,9 +75,17 @@ def load_config(
     return config
 
 
+def _value(key: str, text: str) -> Any:
+    """What a word gives a setting, once it is known that `${...}` in it can be filled in."""
+    kind = kind_of(key)
+    value = text if kind is None else read_word(text, kind)  # a key that is not there: told next
+    OmegaConf.create({"value": value})
+    return value
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        loaded = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        loaded = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config: cannot read '{path}': {_first_line(error)}.") from error
     except _UNREADABLE as error:
@@ -119,8 +130,6 @@ def _merge(
             problems.append(f"{key}: expected one value, got {dict(value)!r}.")
         elif isinstance(present, tuple | list) and not isinstance(value, list | tuple):
             settings[name] = [value]  # one value where a list is expected is a list of one
-        elif isinstance(value, str) and value == "???":  # OmegaConf's sign for a missing value
-            problems.append(f"{key}: '???' is no value.")
         else:
             settings[name] = value
 
@@ -144,14 +153,15 @@ def _filled(node: DictConfig, prefix: str, problems: list[str]) -> dict[str, Any
     name: Any  # a layer may be called 1
     for name in node:
         try:
-            value = node[name]
+            missing = OmegaConf.is_missing(node, name)  # "???": here it is a text like any other
+            value = "???" if missing else node[name]
             if isinstance(value, DictConfig):
                 value = _filled(value, f"{prefix}{name}.", problems)
             elif isinstance(value, ListConfig):
                 value = OmegaConf.to_container(value, resolve=True)
             found[str(name)] = value
         except OmegaConfBaseException as error:
-            problems.append(f"{prefix}{name}: {_first_line(error)}.")
+            problems.append(f"{prefix}{name}: {_first_line(error)}{_ESCAPE}.")
     return found
 
 

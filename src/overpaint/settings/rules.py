@@ -69,7 +69,11 @@ def _file_problems(config: Config) -> Iterator[str]:
         pictures.append(("init.file", config.init.file))
     for key, name in pictures:
         if not os.path.exists(name):
-            yield f"{key}: no such file: '{name}' (relative paths start at {Path.cwd()})."
+            hint = ""
+            if key.startswith("style.") and ("," in name or name.startswith("[")):
+                listed = name.lstrip("[").rstrip("]")
+                hint = f" Several are written as a list in brackets: style.images=[{listed}]"
+            yield f"{key}: no such file: '{name}' (relative paths start at {Path.cwd()}).{hint}"
         elif os.path.isdir(name):
             yield f"{key}: '{name}' is a folder; name one picture in it."
         elif not (os.path.isfile(name) or stat.S_ISFIFO(os.stat(name).st_mode)):
@@ -85,10 +89,14 @@ def _file_problems(config: Config) -> Iterator[str]:
             yield f"encoder.weights: no such file: '{weights}' (from {Path.cwd()})."
     copy = config.output.copy
     if copy is not None:
-        if Path(copy).suffix.lower() not in SAVE_OPTIONS:
+        if os.path.isdir(copy):
+            yield f"output.copy: '{copy}' is a folder; name a file in it, such as painted.png."
+        elif Path(copy).suffix.lower() not in SAVE_OPTIONS:
             yield f"output.copy: '{copy}' must end in one of {', '.join(SAVE_OPTIONS)}."
         elif not os.path.isdir(Path(copy).absolute().parent):
             yield f"output.copy: no such folder: '{Path(copy).parent}'; make it first."
+    if not config.output.dir:
+        yield "output.dir: empty; name a folder, for example . for this one."
     folder = Path(config.output.dir).absolute()
     if copy is not None and os.path.exists(copy):
         for key, name in pictures:

@@ -15,6 +15,7 @@ from overpaint.settings.kinds import (
     Count,
     Decay,
     Every,
+    FileName,
     NotNegative,
     Positive,
     Scale,
@@ -55,7 +56,7 @@ DEFAULT_STATISTICS: dict[NormalizationName, StatisticsName] = {
 class ContentConfig:
     """The photo: what is to be seen."""
 
-    image: Text = "assets/content/rocket.jpg"
+    image: FileName = "assets/content/rocket.jpg"
     layers: dict[Text, NotNegative] = field(default_factory=CONTENT_LAYERS.copy)
     weight: NotNegative = 1.0
 
@@ -64,7 +65,7 @@ class ContentConfig:
 class StyleConfig:
     """The painting or paintings: how it is to look."""
 
-    images: tuple[Text, ...] = ("assets/style/flow_field.jpg",)
+    images: tuple[FileName, ...] = ("assets/style/flow_field.jpg",)
     image_weights: tuple[NotNegative, ...] = ()
     layers: dict[Text, NotNegative] = field(default_factory=STYLE_LAYERS.copy)
     weight: NotNegative = 2.0
@@ -85,7 +86,7 @@ class InitConfig:
 
     mode: InitMode = "recolored"
     noise_ratio: Share = 0.5
-    file: Text | None = None
+    file: FileName | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,7 @@ class EncoderConfig:
     """The frozen network."""
 
     name: EncoderName = "vgg19"
-    weights: Text = "auto"
+    weights: FileName = "auto"
     sha256: Sha256 | None = None
     pooling: Pooling = "max"
     levels: Levels = "trained"
@@ -205,8 +206,8 @@ class TrackingConfig:
 class OutputConfig:
     """Where results go."""
 
-    dir: Text = "runs"
-    copy: Text | None = None
+    dir: FileName = "runs"
+    copy: FileName | None = None
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def find_preset(word: str | Path) -> Path:
     Raises:
         ConfigError: if there is no such file; close names are suggested.
     """
-    path = Path(word)
+    path = Path(os.path.expanduser(word))
     if os.path.isfile(path):
         return path
     names = preset_names()

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from overpaint.settings.kinds import ANY_RANGE, OUT_OF_RANGE
+from overpaint.errors import shortened
+from overpaint.settings.kinds import ANY_RANGE, NO_NAME, OUT_OF_RANGE
 from overpaint.settings.schema import Config, Task
 
 # What pydantic expected, by the first word of its type of error.
@@ -78,10 +79,10 @@ def _key(place: Sequence[str | int]) -> str:
 
 def _reason(fault: ErrorDetails) -> str:
     kind, value = fault["type"], repr(fault["input"])
-    if kind == OUT_OF_RANGE:
+    if kind in (OUT_OF_RANGE, NO_NAME):
         return fault["msg"]
     if kind == "literal_error":
         expected = f"one of {fault['ctx']['expected']}"
     else:
         expected = _EXPECTED[kind.partition("_")[0]]
-    return f"expected {expected}, got {value if len(value) <= 100 else value[:97] + '...'}"
+    return f"expected {expected}, got {shortened(value)}"

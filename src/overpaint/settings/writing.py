@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from overpaint.encoder.layers import NAMED_WEIGHTS
+from overpaint.files import readable
 from overpaint.settings.schema import DEFAULT_STATISTICS, REPLACED, Config
 from overpaint.settings.shipped import sample_name
 
@@ -23,7 +24,7 @@ def to_yaml(config: Config, *, encoding: str = "utf-8") -> str:
         config: the settings.
         encoding: of the place that it goes to; what that has no characters for is escaped.
     """
-    text = _yaml(to_dict(config))
+    text = _yaml(_plain(config))
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
@@ -41,18 +42,13 @@ def to_preset(config: Config) -> str:
         content=dataclasses.replace(content, image=sample_name(content.image)),
         style=dataclasses.replace(style, images=tuple(map(sample_name, style.images))),
     )
-    return _yaml(_differing(to_dict(anywhere), to_dict(Config()), ""))
+    return _yaml(_differing(_plain(anywhere), _plain(Config()), ""))
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """The settings as plain nested containers, lists for tuples."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: plain(one) for key, one in value.items()}
-        return list(value) if isinstance(value, tuple) else value
-
-    return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
+    """The settings as plain nested containers, lists for tuples; every text is UTF-8."""
+    found: dict[str, Any] = _mapped(_plain(config), readable)
+    return found
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -96,8 +92,31 @@ def literal(value: Any) -> Any:
     return [literal(one) for one in value] if isinstance(value, list | tuple) else value
 
 
+def _plain(config: Config) -> dict[str, Any]:
+    found: dict[str, Any] = _mapped(dataclasses.asdict(config), str)
+    return found
+
+
+def _mapped(value: Any, change: Callable[[str], Any]) -> Any:
+    """The same plain containers, lists for tuples, with each text changed."""
+    if isinstance(value, Mapping):
+        return {key: _mapped(one, change) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_mapped(one, change) for one in value]
+    return change(value) if isinstance(value, str) else value
+
+
 def _yaml(settings: Mapping[str, Any]) -> str:
-    return str(OmegaConf.to_yaml(OmegaConf.create(literal(settings))))
+    return str(OmegaConf.to_yaml(OmegaConf.create(_mapped(literal(settings), _spelt))))
+
+
+def _spelt(text: str) -> str | bytes:
+    """A text as YAML takes it: a file's name in its bytes if they are not UTF-8."""
+    data = text.encode("utf-8", "surrogateescape")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data
 
 
 def _differing(given: Mapping[str, Any], default: Mapping[str, Any], prefix: str) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def test_a_word_that_is_no_override_is_refused(word: str) -> None:
         ("style.layers=relu1_1", "style.layers: expected 'key: value' pairs, got 'relu1_1'."),
         ("style.layers=null", "style.layers: expected 'key: value' pairs, got None."),
         ("style.weight.x=3", "style.weight.x: style.weight holds one value"),
-        ("style.images=[a", "style.images: cannot read '[a'"),
+        ("snapshots.steps=[1", "snapshots.steps: cannot read '[1'"),
         pytest.param("seed=1" + "0" * 5000, "seed: cannot read '1000", id="a long number"),
         ("tracking.name='${x'", "tracking.name: cannot read ''${x'"),
     ],
@@ -235,7 +235,10 @@ def test_what_cannot_be_filled_in_is_told_with_everything_else() -> None:
         "image.size=${style}",
     )
     assert faulty(found) == ["image.size", "schedule.steps", "seed", "snapshots.steps"]
-    assert found[0] == "schedule.steps: Interpolation key 'nope' not found."
+    assert found[0] == (
+        "schedule.steps: Interpolation key 'nope' not found; for the characters themselves, "
+        "write \\${."
+    )
     assert "expected a whole number, got {'images'" in found[-1]
 
 
@@ -248,8 +251,10 @@ def test_a_value_that_no_yaml_can_hold_is_refused_like_any_other() -> None:
     )
 
 
-def test_a_missing_value_is_none() -> None:
-    assert the_problem("seed=???") == "seed: '???' is no value."
+def test_omegaconf_s_sign_for_a_missing_value_is_a_text_like_any_other() -> None:
+    assert the_problem("seed=???") == "seed: expected a whole number, got '???'."
+    config = load_config(overrides=["tracking.notes=???", "tracking.tags=[???, a]"])
+    assert (config.tracking.notes, config.tracking.tags) == ("???", ("???", "a"))
 
 
 def test_what_a_search_reads_is_checked_for_a_search_alone() -> None:

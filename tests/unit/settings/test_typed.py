@@ -56,11 +56,13 @@ def test_a_value_of_another_type_is_told_with_what_is_expected() -> None:
             "optimizer.name: expected one of 'adam', 'lbfgs' or 'sgd', got 'adm'."
         ),
         "trainer.precision=16": (
-            "trainer.precision: expected one of 'auto', '32-true' or 'bf16-mixed', got 16."
+            "trainer.precision: expected one of 'auto', '32-true' or 'bf16-mixed', got '16'."
         ),
-        "content.image=null": "content.image: expected a text, got None.",
-        "style.images=null": "style.images[0]: expected a text, got None.",
-        "tracking.tags=[a, [b]]": "tracking.tags[1]: expected a text, got ['b'].",
+        "content.image=": "content.image: expected a text, got None.",
+        "trainer.compile=": (
+            "trainer.compile: expected one of 'auto', 'always' or 'never', got None."
+        ),
+        "tracking={name: [a]}": "tracking.name: expected a text, got ['a'].",
         "snapshots.steps=[1, soon]": "snapshots.steps[1]: expected a whole number, got 'soon'.",
     }
     assert sorted(problems(*messages)) == sorted(messages.values())
