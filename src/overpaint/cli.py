@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +22,7 @@ from rich.console import Console
 from overpaint.console import Task, command
 from overpaint.errors import ConfigError
 from overpaint.exits import DONE, INTERRUPTED, leave, status_of
-from overpaint.files import write_text
+from overpaint.files import try_to_write, write_text
 from overpaint.loading import uncollected
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_preset, to_yaml
@@ -214,6 +215,7 @@ def _tune(arguments: argparse.Namespace, console: Console) -> int:
     # Whatever rate is set is not used; gradient descent has none by default.
     config = given.load("tune", {"optimizer.lr": 1.0})
     if arguments.write is not None:
+        arguments.write = os.path.expanduser(arguments.write)
         _require_new_yaml(Path(arguments.write))
     with uncollected(), interrupts_quit():  # PyTorch takes seconds; errors need not wait
         from overpaint.optimisation.memory import keep_freed_memory
@@ -251,10 +253,14 @@ def _preset(config: Config, name: str) -> str:
 def _require_new_yaml(path: Path) -> None:
     if path.suffix.lower() not in (".yaml", ".yml"):
         raise ConfigError(f"--write: '{path}' must end in .yaml or .yml.")
-    if path.exists():
+    if os.path.lexists(path):
         raise ConfigError(f"--write: '{path}' exists; name a new file.")
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"--write: no such folder: '{path.parent}'; make it first.")
+    try:
+        try_to_write(path)
+    except OSError as error:
+        raise ConfigError(f"--write: '{path}' cannot be written ({error.strerror}).") from error
 
 
 _Act = Callable[[argparse.Namespace, Console], int]

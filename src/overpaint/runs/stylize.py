@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 from rich.console import Console
 
 from overpaint.building.memory import shortage_told
+from overpaint.building.places import require_places
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.callbacks.checkpoints import SaveCheckpoints
@@ -90,6 +91,7 @@ def stylize(
         TrackingError: if `tracking.mode` is `online` and W&B cannot be reached.
     """
     config = resolved(config)
+    require_places(config, copied=True)
     sources = read_sources(config)
     hashes = input_hashes(config, sources)
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from overpaint.building.memory import shortage_told
+from overpaint.building.places import require_places
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.errors import TrackingError, brief
@@ -106,6 +107,7 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
         OSError: if the folder cannot be made.
     """
     config = resolved(config, task="tune")
+    require_places(config, copied=False)
     sources = read_sources(config, setting="tune.size")
     config = replace(config, encoder=replace(config.encoder, name=sources.weights.name))
     folder = create_run_folder(
