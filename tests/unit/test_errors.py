@@ -74,3 +74,8 @@ def test_lookup_names_the_unknown_name_and_the_closest_one() -> None:
 
 def test_lookup_finds_falsy_values() -> None:
     assert lookup({"none": None}, "none", "value") is None
+
+
+def test_a_problem_is_one_line_of_any_terminal() -> None:
+    (problem,) = ConfigError("a\nb\x1b[31m\u2028c\udce9 絵").problems
+    assert problem == r"a\nb\x1b[31m\u2028c\udce9 絵"

@@ -12,8 +12,11 @@ from overpaint.errors import WriteError
 from overpaint.files import (
     file_sha256,
     put_off,
+    readable,
     remove_leftovers,
     replacing,
+    try_folder,
+    try_to_write,
     write_bytes,
     write_text,
 )
@@ -201,3 +204,45 @@ def test_a_failure_put_off_lets_the_next_file_be_written(tmp_path: Path) -> None
             write_text(path, "text")
     assert [fault.filename for fault in faults] == [str(tmp_path / "nowhere" / "a")]
     assert (tmp_path / "b").read_text() == "text"
+
+
+def test_a_place_is_tried_without_leaving_a_file(tmp_path: Path) -> None:
+    there = tmp_path / "there.png"
+    there.write_bytes(b"whole")
+    for path in (there, tmp_path / "new.png"):
+        try_to_write(path)
+    try_folder(tmp_path / "runs" / "of" / "mine")
+    try_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == [there]
+    assert there.read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("path", ["a" * 256, "nowhere/a.png"])
+def test_a_place_that_takes_no_file_is_found(tmp_path: Path, path: str) -> None:
+    with pytest.raises(OSError, match=r"File name too long|No such file"):
+        try_to_write(tmp_path / path)
+
+
+def test_a_folder_that_cannot_be_made_is_found(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="File name too long"):
+        try_folder(tmp_path / "new" / ("a" * 256) / "runs")
+
+
+def test_a_name_as_long_as_the_file_system_takes_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'絵' * 83}.png"  # 253 bytes in UTF-8
+    write_text(path, "whole")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("me.jpg", "me.jpg"),
+        ("絵.jpg", "絵.jpg"),
+        ("caf\udce9.jpg", r"caf\xe9.jpg"),
+        ("\udce7\udcb5\udcb5.jpg", "絵.jpg"),  # as Python names it where the locale is C
+        ("\ud800", r"\ud800"),
+    ],
+)
+def test_any_name_can_be_shown(text: str, shown: str) -> None:
+    assert readable(text) == shown

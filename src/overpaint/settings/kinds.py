@@ -72,8 +72,8 @@ def _sha256(value: str, info: ValidationInfo) -> str:
     return value.lower()
 
 
-Sha256 = Annotated[str, BeforeValidator(_as_text), AfterValidator(_sha256)]
 Text = Annotated[str, BeforeValidator(_as_text), AfterValidator(readable)]
+Sha256 = Annotated[Text, AfterValidator(_sha256)]
 FileName = Annotated[str, BeforeValidator(_as_text), AfterValidator(_as_name)]
 Number = Annotated[float, BeforeValidator(_no_truth)]
 Whole = Annotated[int, BeforeValidator(_no_fraction)]

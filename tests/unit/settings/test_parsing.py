@@ -300,3 +300,8 @@ def test_the_home_folder_may_be_written_as_a_tilde(
 def test_a_tilde_is_no_home_elsewhere() -> None:
     config = load_config(overrides=["tracking.name=~", "output.dir=runs~/~"])
     assert (config.tracking.name, config.output.dir) == ("~", "runs~/~")
+
+
+def test_a_text_that_is_not_utf_8_is_told_like_any_other() -> None:
+    assert r"'caf\xe9' is no SHA-256" in the_problem("encoder.sha256=caf\udce9")
+    assert load_config(overrides=["tracking.notes=caf\udce9"]).tracking.notes == r"caf\xe9"
