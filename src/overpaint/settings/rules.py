@@ -10,10 +10,12 @@ from pathlib import Path
 from overpaint.encoder.layers import LAYER_NAMES, NAMED_WEIGHTS, SLIM_LAYER_NAMES, minimum_edge
 from overpaint.errors import ConfigError, unknown_name
 from overpaint.pictures.formats import SAVE_OPTIONS
-from overpaint.settings.schema import Config, Task
+from overpaint.settings.schema import Config, Task, TrackingConfig
 
 LARGEST_EDGE = 100_000  # pixels; no memory holds a step at that size, and numbers stay numbers
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt")
+# What Weights & Biases takes; it refuses a run for the rest, some of it only at the upload.
+PROJECT_WITHOUT, NAME_AT_MOST, TAG_AT_MOST = "/\\#?%:", 128, 64
 
 
 def find_problems(config: Config, *, task: Task = "run") -> list[str]:
@@ -33,6 +35,7 @@ def find_problems(config: Config, *, task: Task = "run") -> list[str]:
         *_size_problems("image.size", config.image.size, config),
         *_file_problems(config),
         *_clashes(config),
+        *_tracking_problems(config.tracking),
         *needed_for_the_task(config),
     ]
 
@@ -140,6 +143,34 @@ def _clashes(config: Config) -> Iterator[str]:
             "trainer.precision: L-BFGS needs the exact gradients of 32-true; "
             f"{config.trainer.precision} rounds them to 8 bits."
         )
+
+
+def _tracking_problems(tracking: TrackingConfig) -> Iterator[str]:
+    if tracking.mode == "disabled":
+        return
+    for key in ("project", "entity", "group", "name"):
+        name = getattr(tracking, key)
+        if name is None:
+            continue
+        if not name.strip():
+            yield f"tracking.{key}: '{name}' is empty; null leaves it open."
+        if len(name) > NAME_AT_MOST:
+            yield (
+                f"tracking.{key}: '{name[:20]}...' has {len(name)} characters; W&B takes at most "
+                f"{NAME_AT_MOST}."
+            )
+    if found := sorted(set(tracking.project or "") & set(PROJECT_WITHOUT)):
+        yield (
+            f"tracking.project: '{tracking.project}' has {' '.join(found)} in it; W&B takes no "
+            f"{' '.join(PROJECT_WITHOUT)} in the name of a project."
+        )
+    for i, tag in enumerate(tracking.tags):
+        if not 1 <= len(tag) <= TAG_AT_MOST:
+            shown = tag if len(tag) <= TAG_AT_MOST else f"{tag[:20]}..."
+            yield (
+                f"tracking.tags[{i}]: '{shown}' has {len(tag)} characters; W&B takes 1 to "
+                f"{TAG_AT_MOST}."
+            )
 
 
 def _rate_problems(config: Config) -> Iterator[str]:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from faults import faulty, problems, the_problem
 from PIL import Image
 
+from overpaint.errors import ConfigError
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.pictures.io import save_picture
 from overpaint.settings.reading import load_config
 from overpaint.settings.rules import WEIGHT_SUFFIXES, find_problems
+from overpaint.settings.schema import Config
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 PAINTING = "assets/style/flow_field.jpg"
@@ -155,3 +159,30 @@ def test_the_output_folder_need_not_exist_and_is_not_made(tmp_path: Path) -> Non
     folder = str(tmp_path / "a" / "b")
     assert load_config(values={"output.dir": folder}).output.dir == folder
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ({"tracking.project": "a/b"}, r"tracking.project: 'a/b' has / in it; W&B takes no"),
+        ({"tracking.project": "a#b%"}, r"tracking.project: 'a#b%' has # % in it"),
+        ({"tracking.project": "p" * 129}, r"tracking.project: 'p{20}...' has 129 characters"),
+        ({"tracking.project": " "}, r"tracking.project: ' ' is empty"),
+        ({"tracking.name": "n" * 129}, r"tracking.name: .* has 129 characters; .* 128"),
+        ({"tracking.group": "g" * 129}, r"tracking.group: .* has 129 characters"),
+        ({"tracking.entity": ""}, r"tracking.entity: '' is empty; null leaves it open"),
+        ({"tracking.tags": ["a", ""]}, r"tracking.tags\[1\]: '' has 0 characters; .* 1 to 64"),
+        ({"tracking.tags": ["t" * 65]}, r"tracking.tags\[0\]: 't{20}...' has 65 characters"),
+    ],
+)
+def test_names_that_wandb_refuses_are_bad_settings_unless_it_is_off(
+    make_config: Callable[..., Config], override: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=told):
+        make_config(**{"tracking.mode": "auto", **override})
+    assert make_config(**{"tracking.mode": "disabled", **override})
+
+
+def test_names_of_the_greatest_length_are_taken(make_config: Callable[..., Config]) -> None:
+    longest = {"tracking.project": "p" * 128, "tracking.tags": ["t" * 64, "t"]}
+    assert make_config(**{"tracking.mode": "auto", "tracking.name": "n" * 128, **longest})
