@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
+from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,21 @@ def quiet_lightning() -> Iterator[None]:
                 one.setLevel(level)
 
 
+@contextmanager
+def first_rank() -> Iterator[None]:
+    """Makes Lightning take this process for the one that logs, which it is: a run has one process.
+
+    As it is imported, Lightning takes its rank from SLURM_PROCID, RANK or LOCAL_RANK, which an
+    array task or a worker of some job has too; from rank 1 on its loggers log nothing.
+    """
+    before = rank_zero_only.rank  # type: ignore[attr-defined]
+    rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        rank_zero_only.rank = before  # type: ignore[attr-defined]
+
+
 def fit(
     trainer: pl.Trainer, module: pl.LightningModule, steps: int, *, checkpoint: Path | None = None
 ) -> bool:
@@ -50,7 +66,8 @@ def fit(
         step.
     """
     try:
-        trainer.fit(module, range(steps), ckpt_path=checkpoint)
+        with first_rank():
+            trainer.fit(module, range(steps), ckpt_path=checkpoint)
     except SystemExit as stop:  # how Lightning leaves after an interrupt
         interrupted = isinstance(stop.__context__, KeyboardInterrupt)
         if not interrupted and not isinstance(stop, SIGTERMException):
