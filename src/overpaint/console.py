@@ -43,6 +43,8 @@ def set_up_logging(console: Console) -> None:
     level = os.environ.get("NEURAL_STYLE_LOG", "INFO").upper()
     root.setLevel(level if isinstance(logging.getLevelName(level), int) else "INFO")
     root.propagate = False
+    # It comes with Lightning, and tells of a home that it cannot write; no run needs that.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 
 class _ConsoleHandler(logging.Handler):

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import REPOSITORY, SWEEPS, wandb_records
+from conftest import REPOSITORY, SWEEPS, wandb_runs
 from PIL import Image
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from overpaint.settings.reading import load_config
-from overpaint.settings.schema import Config
+from overpaint.settings.schema import PROJECT, Config
 from overpaint.settings.writing import to_dict
 
 KEYS = {"project", "name", "program", "method", "run_cap", "metric", "parameters"}
@@ -83,7 +83,7 @@ def test_it_is_a_sweep_of_this_program(path: Path) -> None:
     sweep = read(path)
     assert sweep.keys() <= KEYS
     assert sweep["program"] == "scripts/stylize.py"
-    assert sweep["project"] == load_config().tracking.project
+    assert sweep["project"] == PROJECT
     assert sweep["command"][:3] == ["${env}", "${interpreter}", "${program}"]
     assert sweep["command"][3:5] == ["--config", "configs/default.yaml"]
     assert sweep["command"][-1] == "${args_no_hyphens}"
@@ -180,7 +180,12 @@ def test_an_agent_runs_one_trial_of_each(
         for key, value in trial.items():
             wanted = yaml.safe_load(value) if isinstance(value, str) else value
             assert setting(written, key) == wanted
-    records = wandb_records(folder)
+    # WANDB_DIR has the runs of both, in the order in which they were opened.
+    records = next(
+        records
+        for records in wandb_runs(tmp_path)
+        if any(record.get("run", {}).get("run_id") == run for record in records)
+    )
     (record,) = (record["run"] for record in records if record["type"] == "run")
     assert (record["run_id"], record["sweep_id"]) == (run, "sweep123")
     assert record["config"]["update"].items() >= trial.items()

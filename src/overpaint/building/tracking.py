@@ -6,10 +6,10 @@ from pathlib import Path
 
 from overpaint.encoder.weights import VggWeights
 from overpaint.records.environment import versions
-from overpaint.settings.schema import Config
+from overpaint.settings.schema import PROJECT, Config
 from overpaint.settings.writing import to_dict
 from overpaint.tracking.port import Tracker
-from overpaint.tracking.wandb.opening import open_wandb
+from overpaint.tracking.wandb.opening import RunNames, open_wandb
 
 
 def open_tracking(
@@ -17,7 +17,7 @@ def open_tracking(
     folder: Path,
     weights: VggWeights,
     *,
-    job_type: str = "stylize",
+    job_type: str | None = None,
     mode: str | None = None,
     group: str | None = None,
     name: str | None = None,
@@ -29,14 +29,14 @@ def open_tracking(
         config: resolved settings; the run is described by `tracking` and logs all of them.
         folder: the run folder.
         weights: of the encoder.
-        job_type: what the run does.
-        mode: in the place of `tracking.mode`.
-        group: in the place of `tracking.group`.
-        name: in the place of `tracking.name`; the folder's name if there is neither.
+        job_type: what the run does; `stylize` if neither this nor WANDB_JOB_TYPE says.
+        mode: in the place of `tracking.mode`; where that is `auto`, the next best will do.
+        group: where neither `tracking.group` nor WANDB_RUN_GROUP names one.
+        name: in the place of `tracking.name`; the folder's name where WANDB_NAME has none either.
         run_id: of a tracked run that goes on.
 
     Raises:
-        TrackingError: if the mode is `online` and W&B cannot be reached.
+        TrackingError: if `tracking.mode` is `online` or `offline` and cannot be had.
     """
     tracking = config.tracking
     facts = {
@@ -47,13 +47,17 @@ def open_tracking(
     return open_wandb(
         mode or tracking.mode,
         directory=folder,
-        project=tracking.project,
-        name=name or tracking.name or folder.name,
-        entity=tracking.entity,
-        group=group or tracking.group,
-        tags=tracking.tags,
-        notes=tracking.notes,
-        job_type=job_type,
+        names=RunNames(
+            project=tracking.project,
+            name=name or tracking.name,
+            entity=tracking.entity,
+            group=tracking.group,
+            tags=tracking.tags,
+            notes=tracking.notes,
+            job_type=job_type,
+        ),
+        defaults=RunNames(project=PROJECT, name=folder.name, group=group, job_type="stylize"),
         run_id=run_id,
         config=facts,
+        is_required=tracking.mode != "auto",
     )

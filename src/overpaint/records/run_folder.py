@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -53,8 +53,15 @@ def kept_if_begun(folder: Path) -> Iterator[None]:
         yield
     except BaseException:
         if not any((folder / "snapshots").glob("*")):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_run_folder(folder)
         raise
+
+
+def remove_run_folder(folder: Path) -> None:
+    """Removes the folder of a run that did not begin, and the folder around it if that is empty."""
+    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # other runs are in it
+        folder.parent.rmdir()
 
 
 def _slug(path: str) -> str:

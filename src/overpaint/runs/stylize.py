@@ -88,7 +88,8 @@ def stylize(
         NotEnoughMemoryError: if there is less memory than the size needs.
         DivergedError: if the run left the finite numbers; all that a run leaves is there, with the
             last good picture, and its `result` is what would have been returned.
-        TrackingError: if `tracking.mode` is `online` and W&B cannot be reached.
+        TrackingError: if `tracking.mode` is `online` or `offline` and W&B cannot be had; in `auto`
+            nothing that W&B does ends a run.
     """
     config = resolved(config)
     require_places(config, copied=True)

@@ -44,6 +44,7 @@ Task = Literal["run", "tune"]
 # A mapping given for one of these replaces the default mapping; any other one is merged into it.
 REPLACED = ("content.layers", "style.layers")
 DEFAULT_LR: dict[str, float] = {"adam": 0.03, "lbfgs": 1.0}
+PROJECT = "overpaint"  # where neither tracking.project nor the environment says
 # What `style.statistics: auto` is: the papers' formulas are of Gram matrices.
 DEFAULT_STATISTICS: dict[NormalizationName, StatisticsName] = {
     "relative": "covariance",
@@ -193,7 +194,7 @@ class TrackingConfig:
     """Weights & Biases, and how often numbers are logged there and to metrics.csv."""
 
     mode: TrackingMode = "auto"
-    project: Text = "overpaint"
+    project: Text | None = None
     entity: Text | None = None
     group: Text | None = None
     name: Text | None = None

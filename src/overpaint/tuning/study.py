@@ -16,7 +16,7 @@ from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.errors import TrackingError, brief
 from overpaint.records.environment import save_environment
-from overpaint.records.run_folder import create_run_folder
+from overpaint.records.run_folder import create_run_folder, remove_run_folder
 from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
 from overpaint.tracking import keys
@@ -36,7 +36,7 @@ class Study:
     """Absolute path."""
     tracker: Tracker
     group: str
-    """Of all its W&B runs."""
+    """Of all its W&B runs, if no other is asked for."""
 
     def log_trials(self, config: Config, label: str, trials: Sequence[Trial]) -> None:
         """Gives each trial a tracked run of type `lr-trial` in the study's group.
@@ -113,8 +113,12 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
     folder = create_run_folder(
         config.output.dir, config.content.image, config.style.images, study=f"lr-{kind}"
     )
-    group = config.tracking.group or folder.name
-    tracker = open_tracking(config, folder, sources.weights, job_type=f"lr-{kind}", group=group)
+    group = folder.name
+    try:
+        tracker = open_tracking(config, folder, sources.weights, job_type=f"lr-{kind}", group=group)
+    except TrackingError:
+        remove_run_folder(folder)
+        raise
     if tracker.message:
         logger.info("%s", tracker.message)
     exit_code = 1

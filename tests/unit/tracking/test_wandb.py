@@ -3,6 +3,10 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +18,10 @@ from overpaint.errors import TrackingError
 from overpaint.tracking import keys
 from overpaint.tracking.port import Tracker
 from overpaint.tracking.wandb import opening as tracking
-from overpaint.tracking.wandb.opening import open_wandb
+from overpaint.tracking.wandb.opening import RunNames, open_wandb
+from overpaint.tracking.wandb.quiet import nothing_said
 from overpaint.tracking.wandb.run import WandbTracker
+from overpaint.tracking.wandb.surroundings import environment, look_around
 
 KEY = "0" * 40
 WANDB_HOST = "https://api.wandb.ai"
@@ -27,8 +33,9 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http", "https", "all", "no"):
         monkeypatch.delenv(f"{name}_proxy", raising=False)
         monkeypatch.delenv(f"{name.upper()}_PROXY", raising=False)
-    for name in ("API_KEY", "IDENTITY_TOKEN_FILE", "MODE", "DIR", "PROJECT", "ENTITY", "RUN_ID"):
-        monkeypatch.delenv(f"WANDB_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        if name != "WANDB_SERVICE":  # of the service that tests share
+            monkeypatch.delenv(name)
     home = tmp_path / "home"
     home.mkdir()
     for name in ("HOME", "USERPROFILE", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
@@ -40,13 +47,33 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETRC", str(home / "no netrc"))
 
 
+@pytest.fixture
+def has_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], bool]:
+    """Whether there is a key for a host."""
+
+    def ask(url: str) -> bool:
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        return tracking._has_key(look_around(tmp_path).settings)
+
+    return ask
+
+
 @pytest.mark.parametrize("name", ["WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"])
-def test_a_key_in_the_environment_is_found(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    assert not tracking._has_key(WANDB_HOST)
+def test_a_key_in_the_environment_is_found(
+    monkeypatch: pytest.MonkeyPatch, has_key: Callable[[str], bool], name: str
+) -> None:
+    assert not has_key(WANDB_HOST)
     monkeypatch.setenv(name, KEY)
-    assert tracking._has_key(WANDB_HOST)
+    assert has_key(WANDB_HOST)
     monkeypatch.setenv(name, "")
-    assert not tracking._has_key(WANDB_HOST)
+    assert not has_key(WANDB_HOST)
+
+
+def test_a_key_in_a_settings_file_of_wandb_is_found(
+    tmp_path: Path, has_key: Callable[[str], bool]
+) -> None:
+    (tmp_path / "home" / "settings").write_text(f"[default]\napi_key = {KEY}\n")
+    assert has_key(WANDB_HOST)
 
 
 @pytest.mark.parametrize("place", ["NETRC", ".netrc", "_netrc"])
@@ -67,6 +94,7 @@ def test_a_key_in_a_netrc_file_counts_for_its_host(
     machine: str,
     url: str,
     known: bool,
+    has_key: Callable[[str], bool],
 ) -> None:
     file = tmp_path / "home" / place
     file.write_text(f"machine {machine}\n  login user\n  password {KEY}\n")
@@ -75,18 +103,18 @@ def test_a_key_in_a_netrc_file_counts_for_its_host(
         monkeypatch.setenv("NETRC", str(file))
     else:
         monkeypatch.delenv("NETRC")
-    assert tracking._has_key(url) is known
+    assert has_key(url) is known
 
 
 def test_a_netrc_file_named_by_the_environment_is_the_only_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_key: Callable[[str], bool]
 ) -> None:
     # So it is for wandb, which asks on a terminal where it finds no key.
     (tmp_path / "home" / ".netrc").write_text(f"machine api.wandb.ai login user password {KEY}\n")
     named = tmp_path / "netrc"
     named.write_text("machine github.com login user password word\n")
     monkeypatch.setenv("NETRC", str(named))
-    assert not tracking._has_key(WANDB_HOST)
+    assert not has_key(WANDB_HOST)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +122,12 @@ def test_a_netrc_file_named_by_the_environment_is_the_only_one(
     ["machine", "gibberish here", "machine api.wandb.ai\n", "machine api.wandb.ai login user\n"],
 )
 def test_a_netrc_file_without_a_password_holds_no_key(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_key: Callable[[str], bool], content: str
 ) -> None:
     file = tmp_path / "netrc"
     file.write_text(content)
     monkeypatch.setenv("NETRC", str(file))
-    assert not tracking._has_key(WANDB_HOST)
+    assert not has_key(WANDB_HOST)
 
 
 @pytest.mark.parametrize(
@@ -116,47 +144,63 @@ def test_a_netrc_file_without_a_password_holds_no_key(
     ],
 )
 def test_wandb_mode_decides_for_auto(
-    monkeypatch: pytest.MonkeyPatch, open_port: int, value: str | None, mode: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    open_port: int,
+    value: str | None,
+    mode: str,
 ) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{open_port}")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     if value is not None:
         monkeypatch.setenv("WANDB_MODE", value)
-    chosen, reason = tracking._choose_mode()
+    chosen, reason = tracking._choose_mode(look_around(tmp_path))
     assert chosen == mode
     assert ("WANDB_MODE" in reason) == (mode != "online")
 
 
 @pytest.mark.parametrize("value", [None, "online"])
 def test_auto_without_a_key_is_offline_without_asking_the_host(
-    monkeypatch: pytest.MonkeyPatch, value: str | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
 ) -> None:
     if value:
         monkeypatch.setenv("WANDB_MODE", value)
     monkeypatch.setattr(tracking, "answers", lambda url: pytest.fail(f"asked {url}"))
-    assert tracking._choose_mode() == ("offline", "no API key; `wandb login` sets one")
+    assert tracking._choose_mode(look_around(tmp_path)) == (
+        "offline",
+        "no API key; `wandb login` sets one",
+    )
 
 
 def test_auto_with_a_key_but_no_answer_is_offline_and_names_the_host(
-    monkeypatch: pytest.MonkeyPatch, closed_port: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed_port: int
 ) -> None:
     url = f"http://127.0.0.1:{closed_port}"
     monkeypatch.setenv("WANDB_BASE_URL", url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    assert tracking._choose_mode() == ("offline", f"{url} does not answer")
+    found = tracking._choose_mode(look_around(tmp_path))
+    assert found == ("offline", f"{url} does not answer")
 
 
-def open_in(directory: Path, mode: str, *, run_id: str | None = None) -> Tracker:
+NAMES = RunNames(
+    project="some-project",
+    name="some-name",
+    entity="some-team",
+    group="some-group",
+    tags=("one", "two"),
+    notes="some notes",
+    job_type="lr-trial",
+)
+
+
+def open_in(
+    directory: Path, mode: str, names: RunNames = NAMES, *, run_id: str | None = None
+) -> Tracker:
     return open_wandb(
         mode,
         directory=directory,
-        project="some-project",
-        name="some-name",
-        entity="some-team",
-        group="some-group",
-        tags=("one", "two"),
-        notes="some notes",
-        job_type="lr-trial",
+        names=names,
+        defaults=RunNames(project="usual-project", name="usual-name", job_type="usual-type"),
         run_id=run_id,
         config={"seed": 3},
     )
@@ -204,6 +248,8 @@ def patched_init(monkeypatch: pytest.MonkeyPatch, refusal: Exception | None = No
 
     init = FakeInit(refusal)
     monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(wandb, "setup", lambda: None)
+    monkeypatch.setattr(wandb, "login", lambda **options: True)
     return init
 
 
@@ -233,7 +279,7 @@ def test_disabled_tracking_tells_nobody(
 
 def test_online_without_a_key_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     init = patched_init(monkeypatch)
-    with pytest.raises(TrackingError, match=r"tracking\.mode=online.* `wandb login`"):
+    with pytest.raises(TrackingError, match=r"tracking\.mode=online: .* `wandb login`"):
         open_in(tmp_path, "online")
     assert init.calls == []
 
@@ -259,7 +305,7 @@ def test_the_names_of_a_run_reach_wandb(
         "name": "some-name",
         "entity": "some-team",
         "group": "some-group",
-        "tags": ["one", "two"],
+        "tags": ("one", "two"),
         "notes": "some notes",
         "job_type": "lr-trial",
         "reinit": "create_new",
@@ -307,7 +353,7 @@ def test_online_is_an_error_if_wandb_refuses_the_run(
     import wandb
 
     init = patched_init(monkeypatch, refusal=getattr(wandb.errors, kind)("no such entity: x"))
-    with pytest.raises(TrackingError, match="could not be opened: no such entity: x"):
+    with pytest.raises(TrackingError, match=r"tracking\.mode=online: no such entity: x"):
         open_in(tmp_path, "online")
     assert len(init.calls) == 1
 
@@ -379,10 +425,8 @@ def test_a_study_and_its_trials_are_runs_side_by_side(tmp_path: Path) -> None:
             trial = open_wandb(
                 "offline",
                 directory=tmp_path,
-                project="some-project",
-                name=f"lr={rate}",
-                group="some-group",
-                job_type="one-trial",
+                names=RunNames("some-project", f"lr={rate}", group="some-group"),
+                defaults=RunNames(job_type="one-trial"),
                 config={"lr": rate},
             )
             trial.log_curves({"loss/total": losses, "update/mean_abs": (8.0, 4.0, 2.0)})
@@ -460,3 +504,263 @@ def test_a_run_that_goes_on_keeps_its_name_at_wandb_and_has_one_folder(
     assert (options["id"], options["resume"]) == ("x", "allow")
     assert not earlier.exists()
     assert other.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("WANDB_MODE", "off", "WANDB_MODE='off': Input should be"),
+        ("WANDB_TAGS", "one,,two", "Tag at index 1 is empty"),
+        ("WANDB_TAGS", "t" * 65, "is 65 characters"),
+        ("WANDB_PROJECT", "a/b", "Invalid project name 'a/b'"),
+        ("WANDB_RUN_ID", "a/b", "cannot contain"),
+        ("WANDB_RESUME", "perhaps", "WANDB_RESUME='perhaps'"),
+        ("WANDB_CONSOLE", "loud", "WANDB_CONSOLE='loud'"),
+        ("WANDB_INIT_TIMEOUT", "soon", "WANDB_INIT_TIMEOUT='soon'"),
+        ("WANDB_HTTP_TIMEOUT", "soon", "WANDB_HTTP_TIMEOUT='soon'"),
+        ("WANDB_BASE_URL", "nowhere", "WANDB_BASE_URL='nowhere'"),
+        ("WANDB_SILENT", "perhaps", "WANDB_SILENT='perhaps'"),
+        ("WANDB_DISABLE_GIT", "perhaps", "WANDB_DISABLE_GIT='perhaps'"),
+        ("WANDB_FORK_FROM", "there", "WANDB_FORK_FROM='there'"),
+        ("WANDB_CONFIG_PATHS", "/nowhere", "WANDB_CONFIG_PATHS='/nowhere'"),
+        ("WANDB_DIR", "/dev/null/here", "WANDB_DIR=/dev/null/here: cannot be written"),
+    ],
+)
+def test_a_variable_that_wandb_refuses_is_named_and_kept_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("WANDB_NOTES", "some notes")
+    around = look_around(tmp_path)
+    (refused,) = around.refused
+    assert refused.startswith(name)
+    assert told in refused
+    assert around.settings.run_notes == "some notes"
+    assert around.directory == tmp_path
+    with environment(around.changes):
+        assert name not in os.environ
+    assert os.environ[name] == value
+
+    init = patched_init(monkeypatch)
+    run = open_in(tmp_path, "auto")
+    assert run.mode == "offline"
+    assert told in str(run.message)
+    assert [call["mode"] for call in init.calls] == ["offline"]
+    with pytest.raises(TrackingError, match=rf"tracking\.mode=offline: W&B refuses {name}"):
+        open_in(tmp_path, "offline")
+
+
+def test_a_key_that_wandb_refuses_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", f"{KEY}\n")
+    (refused,) = look_around(tmp_path).refused
+    assert refused == "WANDB_API_KEY: API key cannot start or end with whitespace"
+
+
+@pytest.mark.parametrize("token", ["nonsense", "3-1-unix-/nowhere", "3-1-tcp-localhost-1"])
+def test_a_stale_service_is_named_and_not_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    import wandb
+
+    wandb.teardown()
+    monkeypatch.setenv("WANDB_SERVICE", token)
+    (refused,) = look_around(tmp_path).refused
+    assert refused.startswith(f"WANDB_SERVICE='{token}': Failed to ")
+    assert "WANDB_SERVICE" not in os.environ
+
+
+@pytest.mark.parametrize(("content", "told"), [("mode = off", "mode='off'"), ("x = 1", "x='1'")])
+def test_an_entry_of_a_settings_file_that_wandb_refuses_is_named(
+    tmp_path: Path, content: str, told: str
+) -> None:
+    file = tmp_path / "home" / "settings"
+    file.write_text(f"[default]\n{content}\nproject = some-project\n")
+    around = look_around(tmp_path)
+    (refused,) = around.refused
+    assert refused.startswith(f"{told} in {file}: ")
+    assert around.settings.project == "some-project"
+
+
+@pytest.mark.usefixtures("online")
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_wandb_offline_and_wandb_disabled_decide_for_auto(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    import wandb
+    from wandb.cli.cli import cli
+
+    wandb.teardown()  # the command looks for the folder once
+    monkeypatch.chdir(tmp_path)
+    cli([mode], standalone_mode=False)  # writes wandb/settings in this folder
+    assert tracking._choose_mode(look_around(tmp_path)) == (mode, f"`wandb {mode}`")
+
+
+@pytest.mark.usefixtures("online")
+@pytest.mark.parametrize(
+    ("value", "mode"), [("true", "disabled"), ("1", "disabled"), ("false", "online")]
+)
+def test_wandb_disabled_as_a_variable_decides_for_auto(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, mode: str
+) -> None:
+    monkeypatch.setenv("WANDB_DISABLED", value)
+    assert tracking._choose_mode(look_around(tmp_path))[0] == mode
+
+
+VARIABLES = {
+    "WANDB_PROJECT": "their-project",
+    "WANDB_NAME": "their-name",
+    "WANDB_ENTITY": "their-team",
+    "WANDB_RUN_GROUP": "their-group",
+    "WANDB_TAGS": "three,four",
+    "WANDB_NOTES": "their notes",
+    "WANDB_JOB_TYPE": "their-type",
+}
+NAMED = ("project", "name", "entity", "group", "tags", "notes", "job_type")
+
+
+@pytest.mark.parametrize(
+    ("names", "variables", "found"),
+    [
+        (NAMES, VARIABLES, [getattr(NAMES, one) for one in NAMED]),
+        (
+            RunNames(),
+            VARIABLES,
+            [
+                *("their-project", "their-name", "their-team", "their-group"),
+                *(("three", "four"), "their notes", "their-type"),
+            ],
+        ),
+        (
+            RunNames(),
+            dict.fromkeys(VARIABLES, ""),
+            ["usual-project", "usual-name", None, None, None, None, "usual-type"],
+        ),
+    ],
+    ids=["settings", "environment", "defaults"],
+)
+def test_settings_win_over_the_environment_and_that_over_defaults(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: RunNames,
+    variables: dict[str, str],
+    found: list[Any],
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    init = patched_init(monkeypatch)
+    open_in(tmp_path, "offline", names)
+    (options,) = init.calls
+    assert [options[name] for name in NAMED] == found
+
+
+def test_the_files_of_a_run_go_where_wandb_dir_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_DIR", "elsewhere")
+    init = patched_init(monkeypatch)
+    run = open_in(tmp_path / "run", "offline")
+    assert init.calls[0]["dir"] == str(tmp_path / "elsewhere")
+    assert f"wandb sync {tmp_path / 'elsewhere'}/" in str(run.message)
+
+
+@pytest.mark.parametrize("variable", ["WANDB_INIT_TIMEOUT", "WANDB_FINISH_TIMEOUT"])
+def test_the_environment_may_give_wandb_more_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    init = patched_init(monkeypatch)
+    open_in(tmp_path, "offline")
+    monkeypatch.setenv(variable, "300")
+    open_in(tmp_path, "offline")
+    setting = variable.removeprefix("WANDB_").lower()
+    usual, given = (call["settings"].model_fields_set for call in init.calls)
+    assert setting in usual
+    assert setting not in given  # so that wandb reads it itself
+
+
+@pytest.mark.usefixtures("online")
+@pytest.mark.parametrize("kind", [TypeError, OSError, ValueError, json.JSONDecodeError])
+@pytest.mark.parametrize("fails", ["import", "login", "setup", "init"])
+def test_whatever_opening_raises_in_auto_the_run_goes_on(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: type[Exception],
+    fails: str,
+) -> None:
+    import wandb
+
+    def refuse(*args: Any, **options: Any) -> None:
+        raise kind("not today", "{", 0) if kind is json.JSONDecodeError else kind("not today")
+
+    patched_init(monkeypatch)
+    if fails == "import":
+        monkeypatch.setattr(tracking, "look_around", refuse)
+    else:
+        monkeypatch.setattr(wandb, fails, refuse)
+    with caplog.at_level(logging.INFO, logger="overpaint"):
+        run = open_in(tmp_path, "auto")
+    said = [*(record.getMessage() for record in caplog.records), *filter(None, [run.message])]
+    assert len(said) == 1
+    assert "not today" in said[0]
+    assert run.mode == ("offline" if fails == "login" else "disabled")
+    with pytest.raises(TrackingError, match=r"tracking\.mode=online: .*not today"):
+        open_in(tmp_path, "online")
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_a_trial_takes_the_next_best_mode_where_its_study_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    monkeypatch.setenv("WANDB_CONSOLE", "loud")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    patched_init(monkeypatch, refusal=TypeError("not today"))
+    trial = open_wandb(
+        mode,
+        directory=tmp_path,
+        names=NAMES,
+        defaults=RunNames(),
+        config={},
+        is_required=False,
+    )
+    assert trial.mode == "offline"
+
+
+def test_folders_of_wandb_go_into_the_run_folder_where_the_home_cannot_take_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "file"
+    home.touch()
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    before = dict(os.environ)
+    picture = tmp_path / "result.png"
+    Image.new("RGB", (5, 4)).save(picture)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    run = open_in(folder, "offline")
+    run.log_result({"final/total": 1.5}, [picture])
+    run.finish(0)
+    assert run.mode == "offline"
+    assert list((folder / "wandb" / "home" / "data" / "artifacts" / "staging").iterdir())
+    assert dict(os.environ) == {**before, "WANDB_SERVICE": os.environ["WANDB_SERVICE"]}
+
+
+def test_a_folder_that_the_user_names_stays_if_it_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "not" / "yet"))
+    assert "WANDB_DATA_DIR" not in look_around(tmp_path).changes
+
+
+def test_what_the_service_says_does_not_reach_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    with nothing_said():
+        service = subprocess.Popen(["sh", "-c", "sleep 0.2; echo panic >&2; echo lost"])
+        print("inside", file=sys.stderr)  # noqa: T201
+    print("after", file=sys.stderr)  # noqa: T201
+    assert service.wait() == 0
+    assert capfd.readouterr() == ("", "after\n")

@@ -5,102 +5,244 @@ wandb takes a second to import, so it is imported when a run is opened.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import functools
 import logging
 import netrc
 import os
 import shutil
 import urllib.parse
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from overpaint.connection import answers
 from overpaint.errors import TrackingError
+from overpaint.tracking.guarded import GuardedTracker
 from overpaint.tracking.port import Tracker
+from overpaint.tracking.wandb.quiet import nothing_said
 from overpaint.tracking.wandb.run import WandbTracker
+from overpaint.tracking.wandb.surroundings import (
+    Surroundings,
+    environment,
+    look_around,
+    reason,
+)
 
 if TYPE_CHECKING:
     import wandb
 
 logger = logging.getLogger(__name__)
 
-INIT_TIMEOUT_S = 20.0
+VERIFY_TIMEOUT_S = 4
+"""For an answer to the question who this is; wandb takes whole seconds."""
+INIT_TIMEOUT_S = 4.0
+"""For the run itself, once the host has answered; WANDB_INIT_TIMEOUT changes it."""
+FINISH_TIMEOUT_S = 60.0
+"""For what is left to upload at the end; WANDB_FINISH_TIMEOUT changes it."""
+
+_DISABLED, _PATIENCE = "WANDB_DISABLED", "WANDB_HTTP_TIMEOUT"
+_TRUE = ("1", "true", "t", "yes", "y", "on")
+_MODES: Mapping[str, Literal["online", "offline"]] = {"online": "online", "offline": "offline"}
+
+
+@dataclass(frozen=True)
+class RunNames:
+    """What a run is called and where it belongs; what is None or empty is left open."""
+
+    project: str | None = None
+    name: str | None = None
+    entity: str | None = None
+    """User or team."""
+    group: str | None = None
+    """Runs of one group can be folded in the dashboard."""
+    tags: Sequence[str] = ()
+    notes: str | None = None
+    job_type: str | None = None
+    """What the run does; the dashboard can group by it."""
 
 
 def open_wandb(
     mode: str,
     *,
     directory: Path,
-    project: str,
-    name: str | None,
-    entity: str | None = None,
-    group: str | None = None,
-    tags: Sequence[str] = (),
-    notes: str | None = None,
-    job_type: str = "stylize",
-    run_id: str | None = None,
+    names: RunNames,
+    defaults: RunNames,
     config: Mapping[str, Any],
+    run_id: str | None = None,
+    is_required: bool = True,
 ) -> Tracker:
     """Opens a W&B run without ever asking or waiting for long.
 
     Args:
         mode: `online`, `offline`, `disabled`, or `auto`: online if there is an API key and the host
-            answers, else offline, which WANDB_MODE=offline or =disabled can force.
-        directory: the run folder; W&B's own files go to `wandb/` in it.
-        project: W&B project, and likewise for the other names.
-        name: of the run.
-        entity: user or team.
-        group: runs of one group can be folded in the dashboard.
-        tags: labels.
-        notes: free text.
-        job_type: what the run does; the dashboard can group by it.
-        run_id: of a run that goes on. W&B cannot continue one offline, for parts of one run
-            overwrite each other when they are uploaded: what lies in `directory` of it is deleted,
-            and the new one is to be told everything again.
+            answers as W&B does, else offline, else not at all; WANDB_MODE, WANDB_DISABLED, `wandb
+            offline` and `wandb disabled` can choose for it.
+        directory: the run folder; W&B's own files go to `wandb/` in it, or in WANDB_DIR.
+        names: as the settings have them; they win over those of the environment.
+        defaults: where neither has them.
         config: the resolved settings.
+        run_id: of a run that goes on. W&B cannot continue one offline, for parts of one run
+            overwrite each other when they are uploaded: what lies beside the new one of it is
+            deleted, and the new one is to be told everything again.
+        is_required: whether it is an error if `online` or `offline` cannot be had; else the next
+            best mode is taken.
 
     Returns:
-        The open run, or one that tells nobody if disabled.
+        The open run, or one that tells nobody if disabled. What fails later is a warning.
 
     Raises:
-        TrackingError: if `online` was asked for and cannot be had.
+        TrackingError: if `online` or `offline` was asked for and cannot be had.
     """
-    mode, reason = _choose_mode() if mode == "auto" else (mode, "as asked")
     if mode == "disabled":
-        logger.info("W&B: disabled (%s).", reason)
+        logger.info("W&B: disabled (as asked).")
         return Tracker()
-    if mode == "online" and not _has_key(_base_url()):
-        raise TrackingError("tracking.mode=online, but no W&B API key is set: run `wandb login`.")
+    what = (names, defaults, config, run_id)
+    if mode != "auto" and is_required:
+        try:
+            return _opened(mode, "as asked", _around(directory, mode), *what)
+        except Exception as error:
+            raise TrackingError(f"tracking.mode={mode}: {_in_a_line(error)}") from error
+    try:
+        around = _around(directory)
+        mode, why = _choose_mode(around) if mode == "auto" else (mode, "as before")
+    except Exception as error:
+        logger.warning("W&B: off for this run (%s).", _in_a_line(error))
+        return Tracker()
+    if mode == "disabled":
+        logger.info("W&B: disabled (%s).", why)
+        return Tracker()
+    return _opened_at_best(mode, why, around, *what)
+
+
+def _around(directory: Path, required: str | None = None) -> Surroundings:
+    """What there is for a run; where a mode is required, everything has to be right.
+
+    Raises:
+        TrackingError: if a variable is refused, or there is no key for a required `online`.
+    """
+    with nothing_said():
+        around = look_around(directory)
+    if required and around.refused:
+        raise TrackingError(f"W&B refuses {'; '.join(around.refused)}")
+    if required == "online" and not _has_key(around.settings):
+        raise TrackingError("no W&B API key is set: run `wandb login`.")
+    if required == "online" and not answers(str(around.settings.base_url)):
+        raise TrackingError(f"{around.settings.base_url} does not answer")
+    return around
+
+
+def _opened_at_best(mode: str, why: str, *how: Any) -> Tracker:
+    """The run in a mode or the next best one; in none if all fail."""
+    try:
+        return _opened(mode, why, *how)
+    except Exception as error:
+        why = _in_a_line(error)
+    if mode == "online":
+        return _opened_at_best("offline", why, *how)
+    logger.warning("W&B: off for this run (%s).", why)
+    return Tracker()
+
+
+def _opened(
+    mode: str,
+    why: str,
+    around: Surroundings,
+    names: RunNames,
+    defaults: RunNames,
+    config: Mapping[str, Any],
+    run_id: str | None,
+) -> Tracker:
+    going_on: dict[str, Any] = {} if run_id is None else {"id": run_id, "resume": "allow"}
+    with environment(around.changes):
+        import wandb
+
+        with nothing_said():
+            wandb.setup()
+        _end_quietly()
+        if mode == "online":
+            _verify(str(around.settings.base_url))
+        run = wandb.init(
+            mode=_MODES[mode],
+            dir=str(around.directory),
+            **_named(names, around.settings, defaults),
+            config=dict(config),
+            reinit="create_new",  # a study's run is open while its trials' runs come and go
+            settings=wandb.Settings(console="off", silent=True, **_time_limits(around.settings)),
+            **going_on,
+        )
+        if run_id is not None:
+            _remove_earlier_parts(run)
+        return GuardedTracker(
+            WandbTracker(run, mode, _where_to_look(run, mode, why)),
+            "W&B",
+            surroundings=functools.partial(environment, around.changes),
+        )
+
+
+@functools.cache
+def _end_quietly() -> None:
+    """Ends wandb before its own hook does, which leaves a traceback where the service is dead."""
+
+    def tear_down() -> None:
+        import wandb
+
+        with contextlib.suppress(BaseException), nothing_said():
+            wandb.teardown()
+
+    atexit.register(tear_down)
+
+
+def _verify(url: str) -> None:
+    """Lets wandb ask the host who this is.
+
+    A host that is not W&B, such as a proxy's page, is found here: later it can break the service.
+
+    Raises:
+        TrackingError: if the host does not answer as W&B does, or does not know the key.
+    """
     import wandb
 
-    going_on: dict[str, Any] = {} if run_id is None else {"id": run_id, "resume": "allow"}
-    start: Callable[..., wandb.Run] = partial(
-        wandb.init,
-        dir=str(directory),
-        project=project,
-        name=name,
-        entity=entity,
-        group=group,
-        tags=list(tags),
-        notes=notes,
-        job_type=job_type,
-        config=dict(config),
-        reinit="create_new",  # a study's run is open while its trials' runs come and go
-        settings=wandb.Settings(console="off", silent=True, init_timeout=INIT_TIMEOUT_S),
-        **going_on,
-    )
-    refusals = (wandb.errors.CommError, wandb.errors.UsageError, wandb.errors.AuthenticationError)
+    patience = os.environ.get(_PATIENCE) or str(VERIFY_TIMEOUT_S)
     try:
-        run = start(mode=mode)
-    except refusals as error:
-        if mode == "offline" or reason == "as asked":
-            raise TrackingError(f"W&B run could not be opened: {error}") from error
-        mode, reason = "offline", f"W&B refused the run: {' '.join(str(error).split())}"
-        run = start(mode=mode)
-    if run_id is not None:
-        _remove_earlier_parts(run)
-    return WandbTracker(run, mode, _where_to_look(run, mode, reason))
+        with environment({_PATIENCE: patience}):
+            is_known = wandb.login(verify=True, prompt=False)
+    except Exception as error:
+        raise TrackingError(f"{url} does not answer as W&B does: {_in_a_line(error)}") from error
+    if not is_known:
+        raise TrackingError("no W&B API key is set: run `wandb login`.")
+
+
+def _named(names: RunNames, around: wandb.Settings, defaults: RunNames) -> dict[str, Any]:
+    """Settings win over the environment and wandb's files, those over defaults."""
+    said = RunNames(
+        project=around.project,
+        name=around.run_name,
+        entity=around.entity,
+        group=around.run_group,
+        tags=tuple(around.run_tags or ()),
+        notes=around.run_notes,
+        job_type=around.run_job_type,
+    )
+    return {
+        field.name: getattr(names, field.name)
+        or getattr(said, field.name)
+        or getattr(defaults, field.name)
+        or None
+        for field in fields(RunNames)
+    }
+
+
+def _time_limits(around: wandb.Settings) -> dict[str, Any]:
+    own = {"init_timeout": INIT_TIMEOUT_S, "finish_timeout": FINISH_TIMEOUT_S}
+    given = {name: one for name, one in own.items() if name not in around.model_fields_set}
+    return {**given, "finish_timeout_raises": True}
+
+
+def _in_a_line(error: Exception) -> str:
+    return " ".join(reason(error).split()).rstrip(".")
 
 
 def _remove_earlier_parts(run: wandb.Run) -> None:
@@ -111,44 +253,41 @@ def _remove_earlier_parts(run: wandb.Run) -> None:
             shutil.rmtree(part, ignore_errors=True)
 
 
-def _where_to_look(run: wandb.Run, mode: str, reason: str) -> str:
+def _where_to_look(run: wandb.Run, mode: str, why: str) -> str:
     if mode == "online":
         return f"W&B: online, {run.url}"
     folder = Path(run.dir).parent
-    return f"W&B: offline ({reason}). Upload: wandb sync {folder}  Look: wandb leet {folder}"
+    return f"W&B: offline ({why}). Upload: wandb sync {folder}  Look: wandb leet {folder}"
 
 
-def _choose_mode() -> tuple[str, str]:
-    wish = os.environ.get("WANDB_MODE", "").lower()
-    if wish in ("offline", "dryrun"):
-        return "offline", f"WANDB_MODE={wish}"
+def _choose_mode(around: Surroundings) -> tuple[str, str]:
+    """What `auto` is here, and why."""
+    wish, url = around.settings.mode, str(around.settings.base_url)
+    if os.environ.get(_DISABLED, "").strip().lower() in _TRUE:
+        return "disabled", f"{_DISABLED}={os.environ[_DISABLED]}"
+    by = f"WANDB_MODE={wish}" if os.environ.get("WANDB_MODE") else f"`wandb {wish}`"
     if wish == "disabled":
-        return "disabled", f"WANDB_MODE={wish}"
-    url = _base_url()
-    if not _has_key(url):
+        return "disabled", by
+    if around.refused:
+        return "offline", f"W&B refuses {'; '.join(around.refused)}"
+    if wish in ("offline", "dryrun"):
+        return "offline", by
+    if not _has_key(around.settings):
         return "offline", "no API key; `wandb login` sets one"
     if not answers(url):
         return "offline", f"{url} does not answer"
     return "online", "API key found and host answers"
 
 
-def _base_url() -> str:
-    if "WANDB_BASE_URL" in os.environ:
-        return os.environ["WANDB_BASE_URL"]
-    import wandb
-
-    return str(wandb.setup().settings.base_url)
-
-
-def _has_key(url: str) -> bool:
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+def _has_key(settings: wandb.Settings) -> bool:
+    if settings.api_key or settings.identity_token_file:
         return True
     named = os.environ.get("NETRC")
-    host = urllib.parse.urlsplit(url)
+    host = urllib.parse.urlsplit(str(settings.base_url))
     for place in (named,) if named else ("~/.netrc", "~/_netrc"):
         try:
             known = netrc.netrc(os.path.expanduser(place))
-        except (OSError, netrc.NetrcParseError):
+        except (OSError, ValueError, netrc.NetrcParseError):
             continue
         found = known.authenticators(host.netloc) or known.authenticators(host.hostname or "")
         if found and found[2]:

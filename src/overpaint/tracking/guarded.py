@@ -1,0 +1,141 @@
+"""A tracker whose failures cost no picture: it is told off for the rest of the run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pytorch_lightning.loggers import Logger
+
+from overpaint.errors import brief
+from overpaint.tracking.port import Tracker
+
+log = logging.getLogger(__name__)
+
+Guard = Callable[[Callable[[], object]], None]
+
+
+class GuardedTracker(Tracker):
+    """Hands everything on to a tracker, until that fails; after one warning it tells nobody.
+
+    Args:
+        tracker: of a service, open.
+        service: its name, for the warning.
+        surroundings: what its calls need around them.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        service: str,
+        *,
+        surroundings: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
+        self.mode = tracker.mode
+        self.run_id = tracker.run_id
+        self.message = tracker.message
+        self.loggers = tuple(_GuardedLogger(one, self._attempt) for one in tracker.loggers)
+        self._tracker = tracker
+        self._service = service
+        self._surroundings = surroundings
+        self._has_failed = False
+
+    def log_inputs(self, content: Image.Image, styles: Sequence[Image.Image]) -> None:
+        """Logs the content and style pictures, once."""
+        self._attempt(lambda: self._tracker.log_inputs(content, styles))
+
+    def log_snapshot(self, step: int, picture: Image.Image) -> None:
+        """Logs the image after a step."""
+        self._attempt(lambda: self._tracker.log_snapshot(step, picture))
+
+    def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
+        """Logs whole curves at once: a name to its values at steps 1, 2 and so on."""
+        self._attempt(lambda: self._tracker.log_curves(curves))
+
+    def log_study(
+        self,
+        table: tuple[Sequence[str], Sequence[Sequence[Any]]],
+        pictures: Mapping[str, Path],
+        summary: Mapping[str, Any],
+    ) -> None:
+        """Logs what a study found: a table (columns, rows), pictures by name, summary values."""
+        self._attempt(lambda: self._tracker.log_study(table, pictures, summary))
+
+    def log_warning(self, key: str, message: str) -> None:
+        """Sends an alert, and writes the message to the summary."""
+        self._attempt(lambda: self._tracker.log_warning(key, message))
+
+    def log_result(self, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
+        """Writes summary values, and keeps the result's files."""
+        self._attempt(lambda: self._tracker.log_result(summary, files))
+
+    def summarise(self, summary: Mapping[str, Any]) -> None:
+        """Writes summary values."""
+        self._attempt(lambda: self._tracker.summarise(summary))
+
+    def finish(self, exit_code: int) -> None:
+        """Closes the run, also one that has failed: what it took in before is kept."""
+        try:
+            with self._surroundings():
+                self._tracker.finish(exit_code)
+        except Exception as error:
+            self._fail(f"was not closed well ({brief(error)})")
+
+    def _attempt(self, act: Callable[[], object]) -> None:
+        if self._has_failed:
+            return
+        try:
+            with self._surroundings():
+                act()
+        except Exception as error:
+            self._fail(f"failed ({brief(error)}); the run goes on without it")
+
+    def _fail(self, how: str) -> None:
+        if not self._has_failed:
+            log.warning("%s %s.", self._service, how)
+        self._has_failed = True
+        self.mode = "disabled"
+
+
+class _GuardedLogger(Logger):
+    """A Lightning logger whose failures are those of its tracker."""
+
+    def __init__(self, logger: Logger, guard: Guard) -> None:
+        super().__init__()
+        self._logger = logger
+        self._guard = guard
+
+    @property
+    def name(self) -> str | None:
+        """As the service has it."""
+        return self._logger.name
+
+    @property
+    def version(self) -> int | str | None:
+        """As the service has it."""
+        return self._logger.version
+
+    @property
+    def experiment(self) -> Any:
+        """The service's own run, without a guard."""
+        return getattr(self._logger, "experiment", None)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs the numbers of a step."""
+        self._guard(lambda: self._logger.log_metrics(dict(metrics), step))
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Logs settings."""
+        self._guard(lambda: self._logger.log_hyperparams(*args, **kwargs))
+
+    def save(self) -> None:
+        """Writes what is left."""
+        self._guard(self._logger.save)
+
+    def finalize(self, status: str) -> None:
+        """Ends what Lightning logs."""
+        self._guard(lambda: self._logger.finalize(status))
