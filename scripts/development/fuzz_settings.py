@@ -208,7 +208,7 @@ def fault_of(words: list[str], limit: float) -> str | None:
     """
     told, shown = (io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace") for _ in range(2))
     began = time.monotonic()
-    faulthandler.dump_traceback_later(10 * limit, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(10 * limit, exit=True, file=sys.__stderr__ or 2)
     try:
         with contextlib.redirect_stderr(told), contextlib.redirect_stdout(shown):
             status = run([*words, "--print-config"], task="stylize")

@@ -161,10 +161,10 @@ def test_a_list_of_texts_is_written_in_brackets(word: str, texts: list[str]) -> 
 
 
 def test_a_text_may_be_none_only_where_its_setting_may() -> None:
-    words = ["tracking.name=null", "tracking.notes=", "output.copy=NULL", "tracking.project=null"]
+    words = ["tracking.name=null", "tracking.notes=", "output.copy=NULL", "output.dir=null"]
     config = load_config(overrides=words)
     assert (config.tracking.name, config.tracking.notes, config.output.copy) == (None, None, None)
-    assert config.tracking.project == "null"
+    assert config.output.dir == "null"
 
 
 def test_a_word_that_is_no_choice_is_told_as_it_was_typed() -> None:
