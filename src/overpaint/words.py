@@ -26,7 +26,7 @@ class Given:
             commands that make a picture `--output`.
 
     Raises:
-        ConfigError: if paintings are named twice, or a word is something else by mistake.
+        ConfigError: if pictures are named twice, or a word is something else by mistake.
     """
 
     def __init__(self, arguments: Namespace) -> None:
@@ -39,6 +39,7 @@ class Given:
         if pictures and styles:
             raise ConfigError(f"'{pictures[0]}' and --style: name the paintings once.")
         styles = styles or pictures
+        _refuse_twice([*settings, *more], content, styles)
         self._config: str = arguments.config
         self._settings = [*settings, *more]
         self._content: str | None = content
@@ -67,6 +68,18 @@ class Given:
             pictures += ["--style", *self._styles]
         kept = [word for word in self._settings if not word.startswith(without)]
         return ["--config", self._config, *pictures, *kept]
+
+
+def _refuse_twice(settings: Sequence[str], content: str | None, styles: Sequence[str]) -> None:
+    """A picture named by a word and by a setting: one of them would be dropped without a word."""
+    keys = {setting.partition("=")[0] for setting in settings}
+    problems = []
+    if content is not None and "content.image" in keys:
+        problems.append(f"'{content}' and content.image=: name the photo once.")
+    if styles and "style.images" in keys:
+        problems.append(f"'{styles[0]}' and style.images=: name the paintings once.")
+    if problems:
+        raise ConfigError(problems)
 
 
 def part_words(words: Sequence[str]) -> tuple[list[str], list[str]]:

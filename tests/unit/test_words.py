@@ -91,6 +91,23 @@ def test_paintings_are_named_once() -> None:
         given("me.jpg", "b.jpg", style=["a.jpg"])
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("me.jpg", "content.image=you.jpg"), "'me.jpg' and content.image=: name the photo once."),
+        (("a.jpg", "b.jpg", "style.images=[c.jpg]"), "'b.jpg' and style.images=: name the paint"),
+    ],
+)
+def test_a_picture_named_by_a_word_and_by_a_setting_is_refused(
+    words: tuple[str, ...], told: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(told)):
+        given(*words)
+    assert given("me.jpg", "style.images=[c.jpg]").words()[2:] == [
+        *("--content", "me.jpg", "style.images=[c.jpg]")
+    ]
+
+
 @pytest.mark.parametrize("word", ["tune_lr", "tunelr", "tune", "Tune-LR"])
 def test_a_misspelt_command_is_recognised(word: str) -> None:
     with pytest.raises(ConfigError) as caught:
