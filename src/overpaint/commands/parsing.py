@@ -1,0 +1,66 @@
+"""What the commands' parsers have in common."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from overpaint.console import Task, command
+from overpaint.version import __version__
+
+
+@dataclass(frozen=True)
+class Command:
+    """A task: what its words are, and what is done."""
+
+    make_parser: Callable[[], argparse.ArgumentParser]
+    act: Callable[[argparse.Namespace, Console], int]
+    """Returns the exit status."""
+
+
+def picture_parser(
+    task: Task, options: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """A parser of a photo, paintings and settings."""
+    parser = argparse.ArgumentParser(
+        prog=command(task),
+        usage=f"%(prog)s [PHOTO [PAINTING ...]] {options} [key=value ...]",
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="PHOTO PAINTING key=value",
+        help="the photo, one or more paintings (by default samples), and any settings",
+    )
+    parser.add_argument(
+        "--config",
+        default="default",
+        metavar="FILE",
+        help="a YAML file of settings, or the name of a preset (%(default)s)",
+    )
+    parser.add_argument("--content", metavar="FILE", help="the photo: content.image=FILE")
+    parser.add_argument(
+        "--style",
+        nargs="+",
+        action="extend",
+        metavar="FILE",
+        help="the painting or paintings: style.images=[FILE,...]",
+    )
+    parser.add_argument("--version", action="version", version=f"overpaint {__version__}")
+    return parser
+
+
+def examples(task: Task, given: Mapping[str, str]) -> str:
+    """Words to remarks, as lines that begin with the command."""
+    width = max(len(words) for words, remark in given.items() if remark)
+    lines = ["examples:"]
+    for words, remark in given.items():
+        lines.append(f"  {command(task)} {words:{width}}  {remark and f'# {remark}'}".rstrip())
+    return "\n".join(lines) + "\n"
