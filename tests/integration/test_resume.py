@@ -285,7 +285,7 @@ def test_a_run_that_fails_before_its_first_step_leaves_nothing(
     monkeypatch.setattr("overpaint.runs.pyramid.build_problem", broken)
     with pytest.raises(KeyboardInterrupt):
         stylize(make_config(*COARSE_TO_FINE, "tracking.mode=offline"))
-    assert not list(tmp_path.glob("runs/*"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_one_offline_run_at_wandb_has_one_whole_curve(make_config: MakeConfig) -> None:

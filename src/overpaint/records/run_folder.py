@@ -43,25 +43,27 @@ def create_run_folder(
 
 
 @contextmanager
-def kept_if_begun(folder: Path) -> Iterator[None]:
+def kept_if_begun(folder: Path, *, in_new_root: bool = False) -> Iterator[None]:
     """Leaves no folder of a run that failed before it had anything to keep.
 
     Args:
         folder: of a run inside; its first step leaves a picture in `snapshots/`.
+        in_new_root: whether the folder around it was made with it, and goes with it.
     """
     try:
         yield
     except BaseException:
         if not any((folder / "snapshots").glob("*")):
-            remove_run_folder(folder)
+            remove_run_folder(folder, in_new_root=in_new_root)
         raise
 
 
-def remove_run_folder(folder: Path) -> None:
-    """Removes the folder of a run that did not begin, and the folder around it if that is empty."""
+def remove_run_folder(folder: Path, *, in_new_root: bool = False) -> None:
+    """Removes the folder of a run that did not begin, and the new folder around it if empty."""
     shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # other runs are in it
-        folder.parent.rmdir()
+    if in_new_root:
+        with suppress(OSError):  # other runs are in it
+            folder.parent.rmdir()
 
 
 def _slug(path: str) -> str:

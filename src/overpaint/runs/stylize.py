@@ -95,9 +95,10 @@ def stylize(
     require_places(config, copied=True)
     sources = read_sources(config)
     hashes = input_hashes(config, sources)
+    in_new_root = not Path(config.output.dir).exists()
     folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
     checkpoints = CheckpointFolder(folder)
-    with kept_if_begun(folder), checkpoints.locked():
+    with kept_if_begun(folder, in_new_root=in_new_root), checkpoints.locked():
         job = Job(config, sources, hashes, checkpoints)
         return carry_out(job, console=console, callbacks=callbacks)
 

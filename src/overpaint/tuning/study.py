@@ -110,6 +110,7 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
     require_places(config, copied=False)
     sources = read_sources(config, setting="tune.size")
     config = replace(config, encoder=replace(config.encoder, name=sources.weights.name))
+    in_new_root = not Path(config.output.dir).exists()
     folder = create_run_folder(
         config.output.dir, config.content.image, config.style.images, study=f"lr-{kind}"
     )
@@ -117,7 +118,7 @@ def open_study(config: Config, kind: str) -> Iterator[Study]:
     try:
         tracker = open_tracking(config, folder, sources.weights, job_type=f"lr-{kind}", group=group)
     except TrackingError:
-        remove_run_folder(folder)
+        remove_run_folder(folder, in_new_root=in_new_root)
         raise
     if tracker.message:
         logger.info("%s", tracker.message)

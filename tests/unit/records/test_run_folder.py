@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from overpaint.records import run_folder
-from overpaint.records.run_folder import create_run_folder
+from overpaint.records.run_folder import create_run_folder, kept_if_begun, remove_run_folder
 
 
 @pytest.fixture
@@ -90,3 +90,21 @@ def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         create_run_folder(tmp_path / "file", "a.png", ["b.png"])
+
+
+@pytest.mark.parametrize("in_new_root", [True, False])
+def test_a_run_that_did_not_begin_takes_no_folder_that_was_there(
+    tmp_path: Path, in_new_root: bool
+) -> None:
+    root = tmp_path / "runs"
+    folder = create_run_folder(root, "photo.jpg", ["painting.jpg"])
+    with pytest.raises(OSError, match="gone"), kept_if_begun(folder, in_new_root=in_new_root):
+        raise OSError("gone")
+    assert not folder.exists()
+    assert root.exists() is not in_new_root
+
+
+def test_a_new_folder_of_runs_stays_with_another_run_in_it(tmp_path: Path) -> None:
+    folders = [create_run_folder(tmp_path / "runs", "photo.jpg", ["a.jpg"]) for _ in range(2)]
+    remove_run_folder(folders[0], in_new_root=True)
+    assert [folder.exists() for folder in folders] == [False, True]
