@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
@@ -28,6 +29,7 @@ def main(task: Task | None = None) -> NoReturn:
     Args:
         task: of a script that does one thing; by default the first word may name it.
     """
+    logging.raiseExceptions = False  # a line that some library's log cannot take is worth no words
     leave(run(sys.argv[1:], task=task))
 
 

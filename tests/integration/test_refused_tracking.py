@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -102,3 +103,17 @@ def test_names_that_wandb_refuses_are_bad_settings(
     cwd = tmp_path / "here"
     words = words_of(cwd, photo, painting, slim_file)
     assert told in refused([*words, word, f"tracking.mode={mode}"], cwd=cwd, env={"COLUMNS": "999"})
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such names")
+def test_a_folder_whose_name_is_not_utf_8_is_refused_offline(
+    tmp_path: Path, photo: Path, painting: Path, slim_file: Path, env: Mapping[str, str]
+) -> None:
+    words = words_of(tmp_path / "here", photo, painting, slim_file)
+    told = refused(
+        [*words, "tracking.mode=offline", b"output.dir=caf\xe9"],
+        cwd=tmp_path / "here",
+        status=1,
+        env=env,
+    )
+    assert "the run folder's name is not UTF-8 here, and W&B takes no other" in told

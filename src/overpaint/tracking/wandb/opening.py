@@ -155,6 +155,12 @@ def _opened(
     config: Mapping[str, Any],
     run_id: str | None,
 ) -> Tracker:
+    try:
+        str(around.directory).encode()
+    except UnicodeEncodeError:
+        raise TrackingError(
+            "the run folder's name is not UTF-8 here, and W&B takes no other"
+        ) from None
     going_on: dict[str, Any] = {} if run_id is None else {"id": run_id, "resume": "allow"}
     with environment(around.changes):
         import wandb
