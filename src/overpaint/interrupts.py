@@ -63,6 +63,17 @@ class Interrupts:
         finally:
             self._is_held = before
 
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """Lets an interrupt raise KeyboardInterrupt at once, also one that was held back before."""
+        before, self._is_held = self._is_held, False
+        try:
+            if self.asked:
+                raise KeyboardInterrupt
+            yield
+        finally:
+            self._is_held = before
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self.asked, self.at_once = True, self.asked
         try:

@@ -65,6 +65,21 @@ def test_an_interrupt_elsewhere_counts_as_the_first() -> None:
         assert interrupts.at_once
 
 
+def test_what_was_held_back_is_raised_where_something_may_be_cut_short() -> None:
+    with sigterm_as_interrupt(), followed_interrupts() as interrupts, interrupts.held():
+        with interrupts.raised():
+            entered = True
+        sigterm()
+        with pytest.raises(KeyboardInterrupt), interrupts.raised():
+            entered = False
+        assert entered
+        assert not interrupts.at_once
+    with sigterm_as_interrupt(), followed_interrupts() as interrupts, interrupts.held():
+        with pytest.raises(KeyboardInterrupt), interrupts.raised():
+            sigterm()
+        assert interrupts.asked
+
+
 def test_ctrl_c_and_sigterm_count_together() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with sigterm_as_interrupt() as received, followed_interrupts() as interrupts:

@@ -59,7 +59,8 @@ def _stylize(arguments: argparse.Namespace, console: Console) -> int:
     output = {} if arguments.output is None else {"output.copy": arguments.output}
     if arguments.resume is not None:
         return _resume(arguments, output, console)
-    config = Given(arguments).load("run", output)
+    with interrupts_quit():
+        config = Given(arguments).load("run", output)
     if arguments.print_config:
         deliver(to_yaml(config, encoding=sys.stdout.encoding))
         return DONE
@@ -78,6 +79,9 @@ def _resume(arguments: argparse.Namespace, output: Mapping[str, str], console: C
     with uncollected(), interrupts_quit():
         from overpaint.optimisation.memory import keep_freed_memory
         from overpaint.runs.resume import resume
+        from overpaint.settings.typed import schema
+
+        schema()
     keep_freed_memory()
     result = resume(arguments.resume, *settings, values=output, console=console)
     return INTERRUPTED if result is not None and result.interrupted else DONE

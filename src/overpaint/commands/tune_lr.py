@@ -63,7 +63,8 @@ settings or input, 130 after Ctrl-C, 143 after SIGTERM (what is known is kept)."
 def _tune(arguments: argparse.Namespace, console: Console) -> int:
     given = Given(arguments)
     # Whatever rate is set is not used; gradient descent has none by default.
-    config = given.load("tune", {"optimizer.lr": 1.0})
+    with interrupts_quit():
+        config = given.load("tune", {"optimizer.lr": 1.0})
     if arguments.write is not None:
         arguments.write = os.path.expanduser(arguments.write)
         _require_new_yaml(Path(arguments.write))

@@ -80,7 +80,8 @@ def paint(
         None if start is None else _read(start),
         names=(_name(photo, "photo"), *(_name(one, "painting") for one in paintings)),
     )
-    with followed_interrupts() as interrupts, shortage_told(config, inputs):
+    told = shortage_told(config, inputs)
+    with followed_interrupts() as interrupts, interrupts.held(), told:
         result = optimise(
             config,
             read_sources(config, inputs=inputs),

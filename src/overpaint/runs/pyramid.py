@@ -67,7 +67,7 @@ def optimise(
     Args:
         config: resolved settings.
         sources: the pictures as they were read, and the encoder's weights.
-        interrupts: of the run; a first one ends it after a whole step, with its picture.
+        interrupts: of the run, held; a first one ends it after a whole step, with its picture.
         tune_command: what finds a learning rate, for messages.
         kept: a checkpoint of the run, to go on from.
         callbacks: what else shall happen beside the steps; they see the fit of each size.
@@ -89,18 +89,17 @@ def optimise(
     with exact_cudnn(pyramid.precision), quiet_lightning(), contextlib.closing(progress):
         for scale in pyramid.plan:
             try:
-                pyramid.prepare(scale)
+                with interrupts.raised():
+                    pyramid.prepare(scale)
             except KeyboardInterrupt:
                 if interrupts.at_once or not pyramid.has_picture:
                     raise
                 pyramid.interrupted = True
                 break
-            with interrupts.held():
-                pyramid.fit(scale, interrupts)
+            pyramid.fit(scale, interrupts)
             if pyramid.interrupted or pyramid.divergence:
                 break
-        with interrupts.held():
-            return pyramid.conclude(warnings=tuple(watch.findings))
+        return pyramid.conclude(warnings=tuple(watch.findings))
 
 
 class _Pyramid:

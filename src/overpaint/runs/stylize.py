@@ -119,30 +119,37 @@ def carry_out(
     told = shortage_told(job.config, job.sources.inputs)
     with followed_interrupts() as interrupts, told:
         tracker = _open(job)
-        exit_code = 1
+        exit_code, result = 1, None
         try:
-            result = _optimise(job, interrupts, tracker, console, callbacks)
             with interrupts.held():
-                _save(job, result, tracker)
-                if not result.interrupted:
+                painted = _optimise(job, interrupts, tracker, console, callbacks)
+                _save(job, painted, tracker)
+                if not painted.interrupted:
                     job.checkpoints.finish()
-            if result.diverged:
-                raise DivergedError(
-                    f"{result.diverged} The last good picture, of step {result.steps}: "
-                    f"{job.folder / 'result.png'}",
-                    result=result,
-                )
-            exit_code = 130 if result.interrupted else 0
-            return result
-        except KeyboardInterrupt:  # before there was a picture to keep, or the second one
-            exit_code = 130
-            raise
+                result, exit_code = painted, _exit_code(painted)
+        except KeyboardInterrupt:
+            if result is None or interrupts.at_once:  # else all is written, and it came too late
+                exit_code = 130
+                raise
         finally:
             if not interrupts.at_once:
                 _close(tracker, exit_code)
             if exit_code and job.checkpoints.has_any():
                 again = f"{command('stylize')} --resume {shlex.quote(str(job.folder))}"
                 logger.warning("To go on from here: %s", again)
+    assert result is not None
+    if result.diverged:
+        raise DivergedError(
+            f"{result.diverged} The last good picture, of step {result.steps}: "
+            f"{job.folder / 'result.png'}",
+            result=result,
+        )
+    return result
+
+
+def _exit_code(result: RunResult) -> int:
+    """What the tracker is told."""
+    return 1 if result.diverged else 130 if result.interrupted else 0
 
 
 def _open(job: Job) -> Tracker:

@@ -40,7 +40,7 @@ def to_config(settings: Mapping[str, Any], *, task: Task = "run") -> tuple[Confi
         replaced by the default.
     """
     try:
-        return _schema().validate_python(settings), []
+        return schema().validate_python(settings), []
     except ValidationError as error:
         faults = error.errors(include_url=False)
     usable = copy.deepcopy(dict(settings))
@@ -51,11 +51,15 @@ def to_config(settings: Mapping[str, Any], *, task: Task = "run") -> tuple[Confi
         elif task == "run" and fault["loc"][0] == "tune":
             continue
         problems.append(f"{_key(fault['loc'])}: {_reason(fault)}.")
-    return _schema().validate_python(usable, context=ANY_RANGE), problems
+    return schema().validate_python(usable, context=ANY_RANGE), problems
 
 
 @functools.cache  # building it takes as long as all else here, so not at import
-def _schema() -> TypeAdapter[Config]:
+def schema() -> TypeAdapter[Config]:
+    """The settings' types as pydantic has them.
+
+    An interrupt while pydantic builds them is lost in it: commands build them before one counts.
+    """
     return TypeAdapter(Config)
 
 
