@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ import pytest
 from conftest import make_picture, wandb_history, wandb_records
 from PIL import Image
 from wandb_server import answering
+
+import overpaint
 
 KEY = "0" * 40
 NOBODY = 54321
@@ -47,6 +50,7 @@ class Place:
         variables: Mapping[str, str | None],
         *words: str,
         user: int | None = None,
+        python: str = sys.executable,
         code: str = "",
         lines: int = 1,
     ) -> str:
@@ -56,6 +60,7 @@ class Place:
             variables: None for those that are not set.
             words: further ones.
             user: whose process it is.
+            python: the interpreter.
             code: runs before the command in its process.
             lines: those about W&B.
         """
@@ -66,7 +71,7 @@ class Place:
         identity = {} if user is None else {"user": user, "group": user, "extra_groups": []}
         done = subprocess.run(
             [
-                *(sys.executable, *start, "photo.png", "painting.png", "-o", "out.png"),
+                *(python, *start, "photo.png", "painting.png", "-o", "out.png"),
                 *("encoder.name=vgg19_slim", "encoder.weights=slim.safetensors", "image.size=32"),
                 *("schedule.steps=2", "trainer.accelerator=cpu", *words),
             ],
@@ -216,20 +221,30 @@ def open_place(slim_file: Path) -> Iterator[Place]:
         yield place
 
 
-def can_run_as(user: int) -> bool:
-    """Whether another user reaches this interpreter and this package."""
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", "import torch, wandb, overpaint"],
-            user=user,
-            group=user,
-            extra_groups=[],
-            capture_output=True,
-            check=False,
-        )
-    except (PermissionError, NotImplementedError, ValueError):
-        return False
-    return done.returncode == 0
+LIBRARIES = os.pathsep.join(
+    [sysconfig.get_path("purelib"), str(Path(overpaint.__file__).parents[1])]
+)
+
+
+def interpreter_for(user: int) -> str | None:
+    """One that another user reaches, with our libraries and this package: ours, or the system's."""
+    system = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    for python in (sys.executable, system):
+        try:
+            done = subprocess.run(
+                [python, "-c", "import torch, wandb, overpaint"],
+                user=user,
+                group=user,
+                extra_groups=[],
+                env={**os.environ, "PYTHONPATH": LIBRARIES},
+                capture_output=True,
+                check=False,
+            )
+        except OSError:
+            continue
+        if done.returncode == 0:
+            return python
+    return None
 
 
 @pytest.mark.skipif(
@@ -240,11 +255,12 @@ def test_a_user_without_a_home_or_with_a_read_only_one_paints(
     open_place: Place, home: str | None
 ) -> None:
     # The checkout is root's, so it is read-only too.
-    if not can_run_as(NOBODY):
-        pytest.skip("another user does not reach the interpreter, for example one in /root")
+    python = interpreter_for(NOBODY)
+    if python is None:
+        pytest.skip("another user reaches no interpreter, for example with ours in /root")
     (open_place.folder / "home").chmod(0o555)
-    variables = {"HOME": home and str(open_place.folder / "home")}
-    said = open_place.paint(variables, user=NOBODY)
+    variables = {"HOME": home and str(open_place.folder / "home"), "PYTHONPATH": LIBRARIES}
+    said = open_place.paint(variables, user=NOBODY, python=python)
     assert "W&B: offline (no API key" in said
     assert open_place.mode == "offline"
     assert not [*(open_place.folder / "home").iterdir()]
