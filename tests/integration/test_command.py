@@ -14,6 +14,7 @@ import pytest
 from conftest import REPOSITORY, wandb_history, wandb_records, wandb_summary
 from PIL import Image
 
+import overpaint.runs.resume
 import overpaint.runs.stylize
 import overpaint.tuning.series
 import overpaint.tuning.tune
@@ -163,6 +164,7 @@ def test_a_command_in_the_documents_is_valid(
 
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr(overpaint.runs.stylize, "stylize", begin)
+    monkeypatch.setattr(overpaint.runs.resume, "resume", lambda run, **options: begin(Config()))
     monkeypatch.setattr(overpaint.tuning.tune, "tune", begin)
     monkeypatch.setattr(overpaint.tuning.series, "compare_rates", begin)
     stood_for = {

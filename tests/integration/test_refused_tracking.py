@@ -116,4 +116,4 @@ def test_a_folder_whose_name_is_not_utf_8_is_refused_offline(
         status=1,
         env=env,
     )
-    assert "the run folder's name is not UTF-8 here, and W&B takes no other" in told
+    assert "the run folder's name is not UTF-8, and W&B takes no other" in told

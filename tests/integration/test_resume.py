@@ -99,6 +99,7 @@ def test_a_run_that_goes_on_ends_as_if_it_had_never_stopped(
     assert went_on.history == whole.history
     assert (went_on.steps, went_on.evaluations) == (whole.steps, whole.evaluations)
     assert went_on.seconds > stopped.seconds
+    assert went_on.seconds > went_on.step_seconds > stopped.step_seconds * 0.5
     assert_same_run(went_on.folder, whole.folder)
 
 

@@ -27,6 +27,7 @@ class SaveCheckpoints(pl.callbacks.Checkpoint):
         place: from the steps done to a new file; forgets the oldest one.
         every_seconds: 0 or more; 0 for each step, None for the ends of sizes alone.
         seconds: what the run had taken when it went on from a checkpoint.
+        step_seconds: of these, what its fits had taken.
     """
 
     def __init__(
@@ -35,12 +36,22 @@ class SaveCheckpoints(pl.callbacks.Checkpoint):
         *,
         every_seconds: float | None,
         seconds: float = 0.0,
+        step_seconds: float = 0.0,
     ) -> None:
         self._place = place
         self._every = every_seconds
         self._began = time.monotonic() - seconds
-        self._saved = time.monotonic()
+        self._step_seconds = step_seconds
+        self._entered = self._saved = time.monotonic()
         self._has_failed = False
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Starts the clock of a fit."""
+        self._entered = time.monotonic()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Stops it."""
+        self._step_seconds += time.monotonic() - self._entered
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
@@ -58,8 +69,10 @@ class SaveCheckpoints(pl.callbacks.Checkpoint):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Adds how long the run has taken."""
-        checkpoint["seconds"] = time.monotonic() - self._began
+        """Adds how long the run has taken, and its fits."""
+        now = time.monotonic()
+        checkpoint["seconds"] = now - self._began
+        checkpoint["step_seconds"] = self._step_seconds + now - self._entered
 
     def _save(self, trainer: pl.Trainer, step: int) -> None:
         try:

@@ -43,6 +43,11 @@ class Kept:
         return float(self.checkpoint["seconds"])
 
     @property
+    def step_seconds(self) -> float:
+        """Time that the fits took."""
+        return float(self.checkpoint["step_seconds"])
+
+    @property
     def history(self) -> Sequence[Mapping[str, float]]:
         """The numbers of the logged steps, as `LogNumbers` has them."""
         rows: Sequence[Mapping[str, float]] = self._seen_by(LogNumbers)["history"]

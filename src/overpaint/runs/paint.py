@@ -74,12 +74,8 @@ def paint(
         values["image.size"] = max(content.size)
     config = load_config(preset, settings, values=values)
     start = {"style": styles[0], "file": config.init.file}.get(config.init.mode)
-    inputs = Inputs(
-        content,
-        styles,
-        None if start is None else _read(start),
-        names=(_name(photo, "photo"), *(_name(one, "painting") for one in paintings)),
-    )
+    names = (_name(photo, "photo"), *(_name(one, "painting") for one in paintings))
+    inputs = Inputs(content, styles, None if start is None else _read(start), names=names)
     told = shortage_told(config, inputs)
     with followed_interrupts() as interrupts, interrupts.held(), told:
         result = optimise(

@@ -146,6 +146,7 @@ class _Pyramid:
                 completed=kept.completed,
             )
             self._began -= kept.seconds
+            self._step_seconds = kept.step_seconds
         self._module: StyleTransferModule | None = None
 
     @property

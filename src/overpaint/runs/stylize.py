@@ -203,6 +203,7 @@ def _optimise(
         job.checkpoints.place,
         every_seconds=config.checkpoint.every_seconds,
         seconds=0.0 if kept is None else kept.seconds,
+        step_seconds=0.0 if kept is None else kept.step_seconds,
     )
     rows = () if kept is None else kept.history
     painted = optimise(

@@ -158,9 +158,7 @@ def _opened(
     try:
         str(around.directory).encode()
     except UnicodeEncodeError:
-        raise TrackingError(
-            "the run folder's name is not UTF-8 here, and W&B takes no other"
-        ) from None
+        raise TrackingError("the run folder's name is not UTF-8, and W&B takes no other") from None
     going_on: dict[str, Any] = {} if run_id is None else {"id": run_id, "resume": "allow"}
     with environment(around.changes):
         import wandb
