@@ -2,6 +2,7 @@
 
     overpaint PHOTO PAINTING -o RESULT.png style.weight=20
     overpaint tune-lr PHOTO PAINTING
+    overpaint compare RUN RUN
 
 `scripts/*.py` are the same commands for a checkout.
 """
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from overpaint.commands.compare import COMPARE
 from overpaint.commands.parsing import Command
 from overpaint.commands.stylize import STYLIZE
 from overpaint.commands.tune_lr import TUNE_LR
@@ -20,7 +22,11 @@ from overpaint.console import Task
 from overpaint.exits import leave, status_of
 from overpaint.words import unknown_options
 
-_COMMANDS: Mapping[Task, Command] = {"stylize": STYLIZE, "tune-lr": TUNE_LR}
+_COMMANDS: Mapping[Task, Command] = {
+    "stylize": STYLIZE,
+    "tune-lr": TUNE_LR,
+    "compare": COMPARE,
+}
 
 
 def main(task: Task | None = None) -> NoReturn:

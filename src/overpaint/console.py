@@ -13,9 +13,13 @@ from rich.console import Console
 
 _STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
 
-Task = Literal["stylize", "tune-lr"]
+Task = Literal["stylize", "tune-lr", "compare"]
 
-TASKS: dict[Task, str] = {"stylize": "stylize.py", "tune-lr": "tune_lr.py"}
+TASKS: dict[Task, str] = {
+    "stylize": "stylize.py",
+    "tune-lr": "tune_lr.py",
+    "compare": "compare.py",
+}
 """What the command can do, and the scripts of a checkout that do one thing each."""
 
 

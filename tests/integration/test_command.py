@@ -15,6 +15,7 @@ from conftest import REPOSITORY, wandb_history, wandb_records, wandb_summary
 from PIL import Image
 
 import overpaint.runs.resume
+import overpaint.reports.compare
 import overpaint.runs.stylize
 import overpaint.tuning.series
 import overpaint.tuning.tune
@@ -130,7 +131,7 @@ def test_readme_opens_with_the_two_lines() -> None:
 
 
 CALL = re.compile(
-    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr)\.py)|overpaint)(?: (.*))?$"
+    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare)\.py)|overpaint)(?: (.*))?$"
 )
 
 
@@ -156,13 +157,14 @@ def test_a_command_in_the_documents_is_valid(
     script: str | None,
     words: str,
 ) -> None:
-    started: list[Config] = []
+    started: list[object] = []
 
-    def begin(config: Config, **options: object) -> None:
+    def begin(config: object, *more: object, **options: object) -> None:
         started.append(config)
         raise KeyboardInterrupt
 
     monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(overpaint.reports.compare, "write_page", begin)
     monkeypatch.setattr(overpaint.runs.stylize, "stylize", begin)
     monkeypatch.setattr(overpaint.runs.resume, "resume", lambda run, **options: begin(Config()))
     monkeypatch.setattr(overpaint.tuning.tune, "tune", begin)
@@ -175,6 +177,7 @@ def test_a_command_in_the_documents_is_valid(
     tasks: dict[str | None, Task] = {
         "scripts/stylize.py": "stylize",
         "scripts/tune_lr.py": "tune-lr",
+        "scripts/compare.py": "compare",
     }
     given = [stood_for.get(word, word) for word in shlex.split(words)]
     status = run(given, task=tasks.get(script))

@@ -77,6 +77,7 @@ def test_the_wheel_holds_presets_samples_and_the_networks_but_no_tests(wheel: Pa
     wanted |= {f"overpaint/{name}" for name in samples["style"]["images"]}
     wanted |= {f"overpaint/{samples['content']['image']}", "overpaint/py.typed"}
     wanted |= {"overpaint/encoder/data/vgg19.safetensors"}
+    wanted |= {f"overpaint/reports/page/{name}" for name in ("page.html", "page.css", "page.js")}
     wanted |= {"overpaint/encoder/data/vgg19_slim.safetensors"}
     assert wanted <= names
     assert not [name for name in names if "test" in name or "scripts" in name]
