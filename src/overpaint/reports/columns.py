@@ -91,6 +91,8 @@ def told(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, Mapping):
+        if list(value.values()) == [1.0]:  # one layer, which counts wholly
+            return readable(str(next(iter(value))))
         return " · ".join(f"{readable(str(key))} {told(one)}" for key, one in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(told, value))

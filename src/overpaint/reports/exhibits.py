@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,14 +213,16 @@ def _named_sources(record: RunRecord) -> list[tuple[str, str, str]]:
 
 def _sources(records: Sequence[RunRecord], album: Album) -> tuple[list[Source], dict[int, str]]:
     """The photos and paintings of all runs, each once, and the photo of each run by its number."""
-    used: dict[tuple[bool, str, str], list[int]] = {}
+    used: dict[tuple[bool, str], list[tuple[int, str]]] = {}
     for number, record in enumerate(records, start=1):
-        for key, path, sha256 in _named_sources(record):
-            used.setdefault((key != "content.image", path, sha256), []).append(number)
+        for setting, path, sha256 in _named_sources(record):
+            known = sha256 or _sha256_now(path) or path  # an unfinished run has not told it yet
+            used.setdefault((setting != "content.image", known), []).append((number, path))
     sources, photos = [], {}
-    for (is_painting, path, sha256), numbers in sorted(used.items(), key=lambda one: one[0][0]):
-        title = "Painting" if is_painting else "Photo"
-        source = _source(title, path, sha256, numbers, album.add)
+    for (is_painting, known), uses in sorted(used.items(), key=lambda one: one[0][0]):
+        numbers = sorted({number for number, _ in uses})
+        paths = list(dict.fromkeys(path for _, path in uses))
+        source = _source("Painting" if is_painting else "Photo", known, paths, numbers, album)
         sources.append(source)
         if source.picture is not None and not is_painting:
             photos |= dict.fromkeys(numbers, source.picture)
@@ -228,17 +230,25 @@ def _sources(records: Sequence[RunRecord], album: Album) -> tuple[list[Source], 
 
 
 def _source(
-    title: str, path: str, sha256: str, numbers: Sequence[int], add: Callable[[Path, Kind], str]
+    title: str, known: str, paths: Sequence[str], numbers: Sequence[int], album: Album
 ) -> Source:
-    picture, size, remark = None, (3, 4), ""
-    try:
-        if not os.path.isfile(path):
-            remark = "It is no longer where it was."
-        elif sha256 and file_sha256(path) != sha256:
-            remark = "Another picture has this name now."
+    """A picture by its SHA-256, from the first place where it still is."""
+    found = [path for path in paths if _sha256_now(path) == known]
+    name, remark = readable(Path(paths[0]).name), "It is no longer where it was."
+    if found:
+        try:
+            key = album.add(Path(found[0]), INPUT)
+        except ImageError as error:
+            remark = readable(f"It cannot be read ({brief(error)}).")
         else:
-            picture = add(Path(path), INPUT)
-    except (ImageError, OSError, ValueError) as error:
-        remark = f"It cannot be read ({brief(error)})."
-    numbers = sorted(set(numbers))
-    return Source(title, readable(Path(path).name), numbers, picture, size, readable(remark))
+            return Source(title, name, numbers, key, album.pictures[key].size, "")
+    elif any(os.path.exists(path) for path in paths):
+        remark = "Another picture has this name now."
+    return Source(title, name, numbers, None, (3, 4), remark)
+
+
+def _sha256_now(path: str) -> str | None:
+    try:
+        return file_sha256(path) if os.path.isfile(path) else None
+    except OSError:  # not ours to read
+        return None

@@ -123,7 +123,7 @@ def test_layers_with_their_weights_count_as_one_setting(make: Make, tmp_path: Pa
     make("b", "content.layers={relu3_1: 0.5, relu4_2: 0.5}")
     page = page_of(tmp_path)
     assert page.data["columns"]["content.layers"]["texts"] == [
-        "relu4_2 1",
+        "relu4_2",
         "relu3_1 0.5 · relu4_2 0.5",
     ]
     assert "losses of different kinds do not compare" in page.text

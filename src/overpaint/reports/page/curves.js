@@ -30,7 +30,7 @@
   const ticks = (name) => {
     const values = data.curves.flatMap((curves) => curves[name] ?? []).filter((value) => value > 0);
     const decades = Math.log10(Math.max(...values) / Math.min(...values));
-    const mantissas = decades > 2.5 ? [1] : decades > 0.8 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
+    const mantissas = decades > 2.5 ? [1] : decades > 0.8 || decades < 0.05 ? [1, 2, 5] : [1, 1.5, 2, 3, 4, 5, 6, 8];
     const tickvals = [];
     for (let power = -12; power <= 12; power++) tickvals.push(...mantissas.map((one) => Number(`${one}e${power}`)));
     return { tickmode: "array", tickvals, ticktext: tickvals.map((value) => (value >= 1e5 || value < 1e-3 ? value.toExponential().replace("+", "") : String(value))) };
