@@ -218,7 +218,8 @@ def _sources(records: Sequence[RunRecord], album: Album) -> tuple[list[Source], 
         for setting, path, sha256 in _named_sources(record):
             known = sha256 or _sha256_now(path) or path  # an unfinished run has not told it yet
             used.setdefault((setting != "content.image", known), []).append((number, path))
-    sources, photos = [], {}
+    sources: list[Source] = []
+    photos: dict[int, str] = {}
     for (is_painting, known), uses in sorted(used.items(), key=lambda one: one[0][0]):
         numbers = sorted({number for number, _ in uses})
         paths = list(dict.fromkeys(path for _, path in uses))

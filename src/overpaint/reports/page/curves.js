@@ -40,7 +40,7 @@
     paper_bgcolor: "transparent",
     plot_bgcolor: "transparent",
     font: { family: "system-ui, sans-serif", size: 12, color: colour("quiet") },
-    xaxis: { gridcolor: colour("line"), zeroline: false, hoverformat: "d", unifiedhovertitle: { text: "step %{x}" } },
+    xaxis: { gridcolor: colour("line"), zeroline: false, hoverformat: "d", spikecolor: colour("quiet"), spikethickness: -1, spikedash: "solid", unifiedhovertitle: { text: "step %{x}" } },
     yaxis: {
       ...(logarithmic ? { type: "log", ...ticks(name) } : { type: "linear", tickmode: "auto", nticks: 6 }),
       gridcolor: colour("line"), zeroline: false,
