@@ -119,8 +119,10 @@ def test_offline_run_can_be_read_back_and_changes_no_pixel(make_config: MakeConf
     assert summary["loss/total"] == losses[4]["loss/total"]  # a number, as sweeps need it
     assert summary["final/total"] == pytest.approx(result.losses["total"])
     artifacts = [record["artifact"] for record in parsed if record["type"] == "artifact"]
-    names = {entry["path"] for entry in artifacts[0]["manifest"]["contents"]}
+    (kept,) = (artifact for artifact in artifacts if artifact["type"] == "result")
+    names = {entry["path"] for entry in kept["manifest"]["contents"]}
     assert names == {"result.png", "config.yaml"}
+    assert kept["aliases"] == ["latest", "best"]  # it is the only one of its artifact
 
 
 def test_readme_opens_with_the_two_lines() -> None:

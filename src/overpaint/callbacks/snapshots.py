@@ -17,6 +17,9 @@ from overpaint.pictures.tensors import to_picture
 
 logger = logging.getLogger(__name__)
 
+PUBLISHED = 100
+"""Of the pictures at regular steps, so many at most are handed on; all are files."""
+
 
 class Snapshots(pl.Callback):
     """Saves the image after chosen steps as `step_00001.png` and hands it on.
@@ -28,7 +31,8 @@ class Snapshots(pl.Callback):
         steps: the steps, beside the first and the last.
         every: also each multiple of this; 0 for none.
         last: the last step.
-        publish: called with the step and the picture, for example to log it elsewhere.
+        publish: called with the step and the picture, for example to log it elsewhere; in long runs
+            not with each regular one, but with each second, fourth and so on, at most 100.
     """
 
     def __init__(
@@ -44,11 +48,18 @@ class Snapshots(pl.Callback):
         self._chosen = {1, last, *steps}
         self._every = every
         self._publish = publish
+        self._stride = every
+        while self._stride and last // self._stride > PUBLISHED:
+            self._stride *= 2
         self._has_warned = False
 
     def is_chosen(self, step: int) -> bool:
         """Whether the image after `step` is kept."""
         return step in self._chosen or (self._every > 0 and step % self._every == 0)
+
+    def is_published(self, step: int) -> bool:
+        """Whether a picture after `step` that is kept is also handed on."""
+        return step in self._chosen or (self._stride > 0 and step % self._stride == 0)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
@@ -64,5 +75,5 @@ class Snapshots(pl.Callback):
                 if not self._has_warned:
                     logger.warning("%s The run goes on.", error)
                 self._has_warned = True
-            if self._publish:
+            if self._publish and self.is_published(step):
                 self._publish(step, picture)

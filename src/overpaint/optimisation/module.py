@@ -86,7 +86,8 @@ class StyleTransferModule(pl.LightningModule):
         """Of the last step, if it is one of those to be logged."""
         self._build_optimizer = build_optimizer
         self._steps = steps
-        self._first_step = first_step
+        self.first_step = first_step
+        """Steps that the run has done before, at smaller sizes."""
         self._log_every = log_every
         self._loss_scale = loss_scale
         self._measure = measure
@@ -102,7 +103,7 @@ class StyleTransferModule(pl.LightningModule):
     @property
     def completed(self) -> int:
         """Steps that the run has done, at this size and smaller ones."""
-        return self._first_step + self.global_step
+        return self.first_step + self.global_step
 
     def is_logged(self, step: int) -> bool:
         """Whether `step` is reported."""
@@ -134,7 +135,7 @@ class StyleTransferModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what belongs to the size and is no tensor."""
         checkpoint[_EXTRA] = {
-            "first_step": self._first_step,
+            "first_step": self.first_step,
             "completed": self.completed,
             "evaluations": self.evaluations,
             "loss_scale": self._loss_scale,

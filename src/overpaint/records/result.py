@@ -27,6 +27,8 @@ class PaintResult:
     """The logged numbers, a row for each logged step, under the keys of metrics.csv."""
     steps: int
     """Steps done; after a divergence those that made the picture."""
+    smaller_steps: int
+    """Those of them that were done at smaller sizes than the one reached."""
     evaluations: int
     """Forward and backward passes done; more than steps if a line search was used."""
     seconds: float

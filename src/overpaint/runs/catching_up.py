@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from overpaint.errors import ImageError
@@ -12,19 +13,22 @@ from overpaint.tracking import keys
 from overpaint.tracking.port import Tracker
 
 
-def catch_up(tracker: Tracker, kept: Kept, snapshots: Path) -> None:
+def catch_up(
+    tracker: Tracker, kept: Kept, snapshots: Path, is_published: Callable[[int], bool]
+) -> None:
     """Logs numbers, snapshots and warnings up to a checkpoint; trackers drop what they have.
 
     Args:
         tracker: newly opened.
         kept: where the run goes on from.
         snapshots: the folder of its snapshots.
+        is_published: whether the snapshot of a step is told.
     """
     rows = {int(row["step"]): row for row in kept.history}
     pictures = {
         int(found[1]): path
         for path in snapshots.glob("step_*.png")
-        if (found := re.fullmatch(r"step_(\d+)\.png", path.name))
+        if (found := re.fullmatch(r"step_(\d+)\.png", path.name)) and is_published(int(found[1]))
     }
     for step in sorted({*rows, *pictures}):
         if step > kept.completed:

@@ -225,6 +225,7 @@ class _Pyramid:
             losses={name: value.item() for name, value in terms.items()},
             history=tuple(self._numbers.history),
             steps=self.divergence.last_good if self.divergence else module.completed,
+            smaller_steps=module.first_step,
             evaluations=module.evaluations,
             seconds=seconds,
             step_seconds=self._step_seconds,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.callbacks.checkpoints import SaveCheckpoints
 from overpaint.callbacks.snapshots import Snapshots
+from overpaint.callbacks.speed import MeasureSpeed
 from overpaint.console import command
 from overpaint.errors import DivergedError, WriteError
 from overpaint.files import put_off
@@ -33,6 +33,7 @@ from overpaint.records.settings import save_settings
 from overpaint.runs.catching_up import catch_up
 from overpaint.runs.kept import Kept
 from overpaint.runs.pyramid import optimise
+from overpaint.runs.telling import tell_inputs, tell_result
 from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import repeatable, to_yaml, with_absolute_paths
@@ -189,9 +190,7 @@ def _optimise(
     late = [step for step in config.snapshots.steps if step > steps]
     if late:
         logger.info("snapshots.steps %s lie beyond the last step, %d.", late, steps)
-    tracker.log_inputs(job.sources.sized.content, job.sources.sized.styles)
-    if kept is not None:
-        catch_up(tracker, kept, folder / "snapshots")
+    tell_inputs(tracker, config, job.sources, job.hashes)
     snapshots = Snapshots(
         folder / "snapshots",
         steps=config.snapshots.steps,
@@ -199,6 +198,8 @@ def _optimise(
         last=steps,
         publish=tracker.log_snapshot,
     )
+    if kept is not None:
+        catch_up(tracker, kept, folder / "snapshots", snapshots.is_published)
     keeping = SaveCheckpoints(
         job.checkpoints.place,
         every_seconds=config.checkpoint.every_seconds,
@@ -212,7 +213,7 @@ def _optimise(
         interrupts=interrupts,
         tune_command=f"{command('tune-lr')} --config {shlex.quote(str(folder / 'config.yaml'))}",
         kept=kept,
-        callbacks=[snapshots, keeping, *callbacks],
+        callbacks=[snapshots, keeping, MeasureSpeed(tracker.log_numbers), *callbacks],
         loggers=[CsvLogger(folder / "metrics.csv", rows), *tracker.loggers],
         on_finding=lambda found: tracker.log_warning(keys.rate_warning(found.kind), found.message),
         console=console,
@@ -246,14 +247,9 @@ def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
     _say_where(result, [picture, config.output.copy], faults)
     if result.diverged:
         tracker.log_warning(keys.DIVERGED, result.diverged)
-    finite = {name: value for name, value in result.losses.items() if math.isfinite(value)}
-    tracker.log_result(
-        {
-            **{keys.final(name): value for name, value in finite.items()},
-            **{name: facts[name] for name in keys.RESULT_FACTS},
-        },
-        [path for path in (picture, result.folder / "config.yaml") if path.exists()],
-    )
+    files = [path for path in (picture, result.folder / "config.yaml") if path.exists()]
+    before = 0 if job.kept is None else job.kept.completed
+    tell_result(tracker, config, job.sources, result, files, resumed_at=before)
     if faults:
         raise faults[0]
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger
 
 from overpaint.errors import brief
-from overpaint.tracking.port import Tracker
+from overpaint.tracking.port import Source, Tracker
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,14 @@ class GuardedTracker(Tracker):
         """Logs the content and style pictures, once."""
         self._attempt(lambda: self._tracker.log_inputs(content, styles))
 
+    def log_sources(self, sources: Sequence[Source]) -> None:
+        """Logs what the run was made from, so that runs of one picture can be found by it."""
+        self._attempt(lambda: self._tracker.log_sources(sources))
+
+    def log_numbers(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Logs numbers of a step that no file of the run has, such as how fast it was."""
+        self._attempt(lambda: self._tracker.log_numbers(step, numbers))
+
     def log_snapshot(self, step: int, picture: Image.Image) -> None:
         """Logs the image after a step."""
         self._attempt(lambda: self._tracker.log_snapshot(step, picture))
@@ -72,6 +80,10 @@ class GuardedTracker(Tracker):
     def log_result(self, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Writes summary values, and keeps the result's files."""
         self._attempt(lambda: self._tracker.log_result(summary, files))
+
+    def log_row(self, row: Mapping[str, Any]) -> None:
+        """Logs the run as a row of a table over runs; pictures among its values become small."""
+        self._attempt(lambda: self._tracker.log_row(row))
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Writes summary values."""

@@ -21,7 +21,14 @@ CLAMPED = "clamped"
 SATURATED = "saturated"
 CHOSEN_RATE = "chosen_lr"
 SECONDS = "seconds"
-RESULT_FACTS = ("evaluations", "seconds", "interrupted")
+RESULT_FACTS = ("evaluations", "interrupted")
+
+RESULT = "result"
+"""A table of one row, which W&B joins over runs."""
+
+SPEED = "perf/steps_per_second"
+PEAK_MEMORY = "perf/peak_memory_mb"
+TIME = "perf/seconds"
 
 
 def loss(name: str) -> str:
@@ -32,6 +39,11 @@ def loss(name: str) -> str:
 def final(name: str) -> str:
     """Of a loss of the result, in the summary."""
     return f"final/{name}"
+
+
+def least(name: str) -> str:
+    """Of the least value of a loss at a logged step of the result's size, in the summary."""
+    return f"min/{name}"
 
 
 def rate_warning(kind: str) -> str:

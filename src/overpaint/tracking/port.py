@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 from pytorch_lightning.loggers import Logger
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture that a run was made from."""
+
+    kind: Literal["photo", "painting"]
+    image: Image.Image
+    """As it was read, in the size of its file."""
+    file: str
+    """What the file was called; a picture is known by its hash, not by this."""
+    sha256: str
+    """Of the file, in hexadecimal."""
 
 
 class Tracker:
@@ -28,6 +42,12 @@ class Tracker:
 
     def log_inputs(self, content: Image.Image, styles: Sequence[Image.Image]) -> None:
         """Logs the content and style pictures, once."""
+
+    def log_sources(self, sources: Sequence[Source]) -> None:
+        """Logs what the run was made from, so that runs of one picture can be found by it."""
+
+    def log_numbers(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Logs numbers of a step that no file of the run has, such as how fast it was."""
 
     def log_snapshot(self, step: int, picture: Image.Image) -> None:
         """Logs the image after a step."""
@@ -53,6 +73,9 @@ class Tracker:
 
     def log_result(self, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Writes summary values, and keeps the result's files."""
+
+    def log_row(self, row: Mapping[str, Any]) -> None:
+        """Logs the run as a row of a table over runs; pictures among its values become small."""
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Writes summary values."""

@@ -81,3 +81,35 @@ def test_a_full_disk_costs_one_warning_and_no_step(
     first = tmp_path / "step_00001.png"
     told = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert told == [f"'{first}': cannot be written (No space left on device). The run goes on."]
+
+
+@pytest.mark.parametrize(
+    ("last", "every", "stride"),
+    [
+        (120, 50, 50),
+        (1000, 10, 10),
+        (1010, 10, 20),
+        (3000, 1, 32),
+        (3000, 10, 40),
+        (100_000, 1, 1024),
+    ],
+)
+def test_of_many_regular_snapshots_at_most_a_hundred_are_handed_on(
+    tmp_path: Path, last: int, every: int, stride: int
+) -> None:
+    snapshots = Snapshots(tmp_path, steps=(2, 7), every=every, last=last)
+    handed_on = [step for step in range(1, last + 1) if snapshots.is_published(step)]
+    assert handed_on == sorted({1, 2, 7, last, *range(stride, last + 1, stride)})
+    assert len(handed_on) <= 104
+    assert all(snapshots.is_chosen(step) for step in handed_on)
+
+
+def test_what_is_not_handed_on_is_a_file(make_module: MakeModule, tmp_path: Path) -> None:
+    published: list[int] = []
+    snapshots = Snapshots(
+        tmp_path, every=1, last=5, publish=lambda step, image: published.append(step)
+    )
+    snapshots.is_published = lambda step: step == 4  # type: ignore[method-assign]
+    fit(make_module(steps=5), 5, snapshots)
+    assert published == [4]
+    assert len(list(tmp_path.iterdir())) == 5

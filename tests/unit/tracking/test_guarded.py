@@ -10,18 +10,21 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger
 
 from overpaint.tracking.guarded import GuardedTracker
-from overpaint.tracking.port import Tracker
+from overpaint.tracking.port import Source, Tracker
 from overpaint.tracking.wandb.surroundings import environment
 
 PICTURE = Image.new("RGB", (4, 3))
 
 CALLS: dict[str, tuple[Any, ...]] = {
     "log_inputs": (PICTURE, [PICTURE]),
+    "log_sources": ([Source("photo", PICTURE, "photo.png", "0" * 64)],),
+    "log_numbers": (1, {"a": 1.0}),
     "log_snapshot": (1, PICTURE),
     "log_curves": ({"a": (1.0, 2.0)},),
     "log_study": ((["a"], [[1]]), {"chart": Path("chart.png")}, {"b": 2}),
     "log_warning": ("diverged", "It broke."),
     "log_result": ({"a": 1}, [Path("result.png")]),
+    "log_row": ({"a": 1},),
     "summarise": ({"a": 1},),
 }
 

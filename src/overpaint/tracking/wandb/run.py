@@ -10,11 +10,19 @@ from PIL import Image
 from pytorch_lightning.loggers import WandbLogger
 
 from overpaint.tracking import keys
-from overpaint.tracking.port import Tracker
+from overpaint.tracking.port import Source, Tracker
+from overpaint.tracking.wandb.artifacts import (
+    is_least_of_its_group,
+    result_name,
+    source_artifact,
+    use,
+)
 
 if TYPE_CHECKING:
     import wandb
 
+_SMALL = 256
+"""The longer edge of a picture in a table, in pixels."""
 _ALERTS = {
     keys.rate_warning("too_low"): "Learning rate too low",
     keys.rate_warning("too_high"): "Learning rate too high",
@@ -59,6 +67,17 @@ class WandbTracker(Tracker):
                 ],
             },
         )
+
+    def log_sources(self, sources: Sequence[Source]) -> None:
+        """Logs what the run was made from, as artifacts that it uses: one for each picture."""
+        if self._known:
+            return
+        for source in {(one.kind, one.sha256): one for one in sources}.values():
+            use(self._run, source_artifact(source))
+
+    def log_numbers(self, step: int, numbers: Mapping[str, float]) -> None:
+        """Logs numbers of a step that no file of the run has, such as how fast it was."""
+        self._log(step, {**numbers, keys.STEP: step})
 
     def log_snapshot(self, step: int, picture: Image.Image) -> None:
         """Logs the image after a step."""
@@ -105,14 +124,31 @@ class WandbTracker(Tracker):
         self._run.summary[key] = message
 
     def log_result(self, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
-        """Writes summary values, and the result's files as an artifact of type `result`."""
+        """Writes summary values, and the result's files as an artifact of type `result`.
+
+        Results of one group are versions of one artifact: `latest`, and `best`, the one with the
+        least total loss. Whether it is that is asked of W&B; an offline run of a group cannot know.
+        """
         import wandb
 
         self.summarise(summary)
-        artifact = wandb.Artifact(f"result-{self._run.id}", type="result")
+        artifact = wandb.Artifact(result_name(self._run), type="result", metadata=dict(summary))
         for file in files:
             artifact.add_file(str(file))
-        self._run.log_artifact(artifact)
+        total = None if summary.get("interrupted") else summary.get(keys.final("total"))
+        is_best = total is not None and is_least_of_its_group(self._run, total, mode=self.mode)
+        self._run.log_artifact(artifact, aliases=["latest", *(["best"] if is_best else [])])
+
+    def log_row(self, row: Mapping[str, Any]) -> None:
+        """Logs the run as a row of a table over runs; pictures among its values become small."""
+        import wandb
+
+        values = [
+            wandb.Image(_small(value)) if isinstance(value, Image.Image) else value
+            for value in row.values()
+        ]
+        # Without a step it joins the last row, whichever that is.
+        self._run.log({keys.RESULT: wandb.Table(columns=[*row], data=[values])})
 
     def finish(self, exit_code: int) -> None:
         """Closes the run, so that the next one does not inherit it."""
@@ -121,6 +157,12 @@ class WandbTracker(Tracker):
     def _log(self, step: int, values: Mapping[str, Any]) -> None:
         if step >= self._known:
             self._run.log(dict(values), step=step)
+
+
+def _small(image: Image.Image) -> Image.Image:
+    small = image.copy()
+    small.thumbnail((_SMALL, _SMALL))
+    return small
 
 
 class _Numbers(WandbLogger):
