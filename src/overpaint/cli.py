@@ -3,6 +3,7 @@
     overpaint PHOTO PAINTING -o RESULT.png style.weight=20
     overpaint tune-lr PHOTO PAINTING
     overpaint compare RUN RUN
+    overpaint dashboard
 
 `scripts/*.py` are the same commands for a checkout.
 """
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from overpaint.commands.compare import COMPARE
+from overpaint.commands.dashboard import DASHBOARD
 from overpaint.commands.parsing import Command
 from overpaint.commands.stylize import STYLIZE
 from overpaint.commands.tune_lr import TUNE_LR
@@ -26,6 +28,7 @@ _COMMANDS: Mapping[Task, Command] = {
     "stylize": STYLIZE,
     "tune-lr": TUNE_LR,
     "compare": COMPARE,
+    "dashboard": DASHBOARD,
 }
 
 

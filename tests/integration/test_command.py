@@ -17,6 +17,7 @@ from PIL import Image
 import overpaint.runs.resume
 import overpaint.reports.compare
 import overpaint.runs.stylize
+import overpaint.tracking.wandb.dashboard
 import overpaint.tuning.series
 import overpaint.tuning.tune
 from overpaint.cli import run
@@ -133,7 +134,7 @@ def test_readme_opens_with_the_two_lines() -> None:
 
 
 CALL = re.compile(
-    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare)\.py)|overpaint)(?: (.*))?$"
+    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare|dashboard)\.py)|overpaint)(?: (.*))?$"
 )
 
 
@@ -161,8 +162,8 @@ def test_a_command_in_the_documents_is_valid(
 ) -> None:
     started: list[object] = []
 
-    def begin(config: object, *more: object, **options: object) -> None:
-        started.append(config)
+    def begin(*given: object, **options: object) -> None:
+        started.append((given, options))
         raise KeyboardInterrupt
 
     monkeypatch.chdir(REPOSITORY)
@@ -171,6 +172,7 @@ def test_a_command_in_the_documents_is_valid(
     monkeypatch.setattr(overpaint.runs.resume, "resume", lambda run, **options: begin(Config()))
     monkeypatch.setattr(overpaint.tuning.tune, "tune", begin)
     monkeypatch.setattr(overpaint.tuning.series, "compare_rates", begin)
+    monkeypatch.setattr(overpaint.tracking.wandb.dashboard, "save_dashboard", begin)
     stood_for = {
         **dict.fromkeys(("PHOTO", "PAINTING", "me.jpg", "painting.jpg"), str(photo)),
         "RESULT.png": str(tmp_path / "result.png"),
@@ -180,6 +182,7 @@ def test_a_command_in_the_documents_is_valid(
         "scripts/stylize.py": "stylize",
         "scripts/tune_lr.py": "tune-lr",
         "scripts/compare.py": "compare",
+        "scripts/dashboard.py": "dashboard",
     }
     given = [stood_for.get(word, word) for word in shlex.split(words)]
     status = run(given, task=tasks.get(script))

@@ -102,11 +102,11 @@ def open_wandb(
     what = (names, defaults, config, run_id)
     if mode != "auto" and is_required:
         try:
-            return _opened(mode, "as asked", _around(directory, mode), *what)
+            return _opened(mode, "as asked", surroundings_for(directory, mode), *what)
         except Exception as error:
             raise TrackingError(f"tracking.mode={mode}: {_in_a_line(error)}") from error
     try:
-        around = _around(directory)
+        around = surroundings_for(directory)
         mode, why = _choose_mode(around) if mode == "auto" else (mode, "as before")
     except Exception as error:
         logger.warning("W&B: off for this run (%s).", _in_a_line(error))
@@ -117,7 +117,7 @@ def open_wandb(
     return _opened_at_best(mode, why, around, *what)
 
 
-def _around(directory: Path, required: str | None = None) -> Surroundings:
+def surroundings_for(directory: Path, required: str | None = None) -> Surroundings:
     """What there is for a run; where a mode is required, everything has to be right.
 
     Raises:
@@ -167,7 +167,7 @@ def _opened(
             wandb.setup()
         _end_quietly()
         if mode == "online":
-            _verify(str(around.settings.base_url))
+            verify(str(around.settings.base_url))
         run = wandb.init(
             mode=_MODES[mode],
             dir=str(around.directory),
@@ -199,7 +199,7 @@ def _end_quietly() -> None:
     atexit.register(tear_down)
 
 
-def _verify(url: str) -> None:
+def verify(url: str) -> None:
     """Lets wandb ask the host who this is.
 
     A host that is not W&B, such as a proxy's page, is found here: later it can break the service.
