@@ -169,7 +169,7 @@ def test_a_command_in_the_documents_is_valid(
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr(overpaint.reports.compare, "write_page", begin)
     monkeypatch.setattr(overpaint.runs.stylize, "stylize", begin)
-    monkeypatch.setattr(overpaint.runs.resume, "resume", lambda run, **options: begin(Config()))
+    monkeypatch.setattr(overpaint.runs.resume, "resume", begin)
     monkeypatch.setattr(overpaint.tuning.tune, "tune", begin)
     monkeypatch.setattr(overpaint.tuning.series, "compare_rates", begin)
     monkeypatch.setattr(overpaint.tracking.wandb.dashboard, "save_dashboard", begin)
