@@ -5,8 +5,6 @@ wandb takes a second to import, so it is imported when a run is opened.
 
 from __future__ import annotations
 
-import atexit
-import contextlib
 import functools
 import logging
 import netrc
@@ -22,7 +20,7 @@ from overpaint.connection import answers
 from overpaint.errors import TrackingError
 from overpaint.tracking.guarded import GuardedTracker
 from overpaint.tracking.port import Tracker
-from overpaint.tracking.wandb.quiet import nothing_said
+from overpaint.tracking.wandb.quiet import end_quietly, nothing_said
 from overpaint.tracking.wandb.run import WandbTracker
 from overpaint.tracking.wandb.surroundings import (
     Surroundings,
@@ -165,7 +163,7 @@ def _opened(
 
         with nothing_said():
             wandb.setup()
-        _end_quietly()
+        end_quietly()
         if mode == "online":
             verify(str(around.settings.base_url))
         run = wandb.init(
@@ -184,19 +182,6 @@ def _opened(
             "W&B",
             surroundings=functools.partial(environment, around.changes),
         )
-
-
-@functools.cache
-def _end_quietly() -> None:
-    """Ends wandb before its own hook does, which leaves a traceback where the service is dead."""
-
-    def tear_down() -> None:
-        import wandb
-
-        with contextlib.suppress(BaseException), nothing_said():
-            wandb.teardown()
-
-    atexit.register(tear_down)
 
 
 def verify(url: str) -> None:

@@ -1,8 +1,10 @@
-"""A start of wandb's service that says nothing on the screen."""
+"""A start and an end of wandb's service that say nothing on the screen."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -45,3 +47,16 @@ def _dropped(descriptor: int) -> Iterator[None]:
         os.dup2(kept, descriptor)
         os.close(kept)
         os.close(nowhere)
+
+
+@functools.cache
+def end_quietly() -> None:
+    """Ends wandb before its own hook does, which leaves a traceback where the service is dead."""
+
+    def tear_down() -> None:
+        import wandb
+
+        with contextlib.suppress(BaseException), nothing_said():
+            wandb.teardown()
+
+    atexit.register(tear_down)
