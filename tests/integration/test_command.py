@@ -14,8 +14,8 @@ import pytest
 from conftest import REPOSITORY, wandb_history, wandb_records, wandb_summary
 from PIL import Image
 
-import overpaint.runs.resume
 import overpaint.reports.compare
+import overpaint.runs.resume
 import overpaint.runs.stylize
 import overpaint.tracking.wandb.dashboard
 import overpaint.tuning.series
