@@ -134,7 +134,8 @@ def test_readme_opens_with_the_two_lines() -> None:
 
 
 CALL = re.compile(
-    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare|dashboard)\.py)|overpaint)(?: (.*))?$"
+    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare|dashboard)\.py)|overpaint)"
+    r"(?: (.*))?$"
 )
 
 
