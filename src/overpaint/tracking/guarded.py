@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger
 
 from overpaint.errors import brief
+from overpaint.tracking.patience import Patience
 from overpaint.tracking.port import Source, Tracker
 
 log = logging.getLogger(__name__)
@@ -26,6 +28,9 @@ class GuardedTracker(Tracker):
         tracker: of a service, open.
         service: its name, for the warning.
         surroundings: what its calls need around them.
+        patience: for calls that wait for an answer; closing has `closing_s` even if none is left.
+        closing_s: seconds.
+        rescue: how to bring to the service what it could not be told; said at the end.
     """
 
     def __init__(
@@ -34,6 +39,9 @@ class GuardedTracker(Tracker):
         service: str,
         *,
         surroundings: Callable[[], AbstractContextManager[object]] = nullcontext,
+        patience: Patience | None = None,
+        closing_s: float = 0.0,
+        rescue: str | None = None,
     ) -> None:
         self.mode = tracker.mode
         self.run_id = tracker.run_id
@@ -42,6 +50,9 @@ class GuardedTracker(Tracker):
         self._tracker = tracker
         self._service = service
         self._surroundings = surroundings
+        self._patience = patience or Patience(math.inf)
+        self._closing_s = closing_s
+        self._rescue = rescue
         self._has_failed = False
 
     def log_inputs(self, content: Image.Image, styles: Sequence[Image.Image]) -> None:
@@ -50,7 +61,7 @@ class GuardedTracker(Tracker):
 
     def log_sources(self, sources: Sequence[Source]) -> None:
         """Logs what the run was made from, so that runs of one picture can be found by it."""
-        self._attempt(lambda: self._tracker.log_sources(sources))
+        self._attempt(lambda: self._waited_for(lambda: self._tracker.log_sources(sources)))
 
     def log_numbers(self, step: int, numbers: Mapping[str, float]) -> None:
         """Logs numbers of a step that no file of the run has, such as how fast it was."""
@@ -79,7 +90,7 @@ class GuardedTracker(Tracker):
 
     def log_result(self, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Writes summary values, and keeps the result's files."""
-        self._attempt(lambda: self._tracker.log_result(summary, files))
+        self._attempt(lambda: self._waited_for(lambda: self._tracker.log_result(summary, files)))
 
     def log_row(self, row: Mapping[str, Any]) -> None:
         """Logs the run as a row of a table over runs; pictures among its values become small."""
@@ -93,9 +104,16 @@ class GuardedTracker(Tracker):
         """Closes the run, also one that has failed: what it took in before is kept."""
         try:
             with self._surroundings():
-                self._tracker.finish(exit_code)
+                self._patience.spend(
+                    lambda: self._tracker.finish(exit_code), at_least=self._closing_s
+                )
         except Exception as error:
-            self._fail(f"was not closed well ({brief(error)})")
+            self._fail(f"was not closed well ({_reason(error)})")
+        if self._has_failed and self._rescue:
+            log.warning("%s: %s", self._service, self._rescue)
+
+    def _waited_for(self, act: Callable[[], object]) -> None:
+        self._patience.spend(act)
 
     def _attempt(self, act: Callable[[], object]) -> None:
         if self._has_failed:
@@ -104,13 +122,17 @@ class GuardedTracker(Tracker):
             with self._surroundings():
                 act()
         except Exception as error:
-            self._fail(f"failed ({brief(error)}); the run goes on without it")
+            self._fail(f"failed ({_reason(error)}); the run goes on without it")
 
     def _fail(self, how: str) -> None:
         if not self._has_failed:
             log.warning("%s %s.", self._service, how)
         self._has_failed = True
         self.mode = "disabled"
+
+
+def _reason(error: Exception) -> str:
+    return brief(error).rstrip(".")
 
 
 class _GuardedLogger(Logger):

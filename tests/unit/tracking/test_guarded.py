@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 from pytorch_lightning.loggers import Logger
 
 from overpaint.tracking.guarded import GuardedTracker
+from overpaint.tracking.patience import Patience
 from overpaint.tracking.port import Source, Tracker
 from overpaint.tracking.wandb.surroundings import environment
 
@@ -158,3 +160,31 @@ def test_calls_have_their_surroundings_and_the_process_keeps_its_own(
     run.summarise({})
     assert seen == ["here"]
     assert os.environ.get("SOME_FOLDER") == before
+
+
+@pytest.mark.parametrize("stuck", ["log_result", "finish"])
+def test_a_service_that_does_not_answer_costs_patience_and_two_lines(
+    caplog: pytest.LogCaptureFixture, stuck: str
+) -> None:
+    service, over = Service(), threading.Event()
+    setattr(service, stuck, lambda *_: over.wait())
+    run = GuardedTracker(
+        service, "W&B", patience=Patience(0.05), closing_s=0.05, rescue="bring it there"
+    )
+    call_all(run)
+    run.finish(0)
+    over.set()
+    how = "failed (it took" if stuck == "log_result" else "was not closed well (it took"
+    assert caplog.messages[0].startswith(f"W&B {how} longer than 0 s)")
+    assert caplog.messages[1:] == ["W&B: bring it there"]
+    assert run.mode == "disabled"
+    assert ("finish", 0) in service.told or stuck == "finish"
+
+
+def test_a_run_that_went_well_is_not_told_how_to_rescue_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run = GuardedTracker(Service(), "W&B", patience=Patience(60), rescue="bring it there")
+    call_all(run)
+    run.finish(0)
+    assert not caplog.messages

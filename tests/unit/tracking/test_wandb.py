@@ -16,8 +16,10 @@ from PIL import Image
 
 from overpaint.errors import TrackingError
 from overpaint.tracking import keys
+from overpaint.tracking.patience import Patience
 from overpaint.tracking.port import Tracker
 from overpaint.tracking.wandb import opening as tracking
+from overpaint.tracking.wandb import surroundings
 from overpaint.tracking.wandb.opening import RunNames, open_wandb
 from overpaint.tracking.wandb.quiet import nothing_said
 from overpaint.tracking.wandb.run import WandbTracker
@@ -53,7 +55,7 @@ def has_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
     def ask(url: str) -> bool:
         monkeypatch.setenv("WANDB_BASE_URL", url)
-        return tracking._has_key(look_around(tmp_path).settings)
+        return surroundings.has_key(look_around(tmp_path).settings)
 
     return ask
 
@@ -154,7 +156,7 @@ def test_wandb_mode_decides_for_auto(
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     if value is not None:
         monkeypatch.setenv("WANDB_MODE", value)
-    chosen, reason = tracking._choose_mode(look_around(tmp_path))
+    chosen, reason = tracking._choose_mode(look_around(tmp_path), Patience(9))
     assert chosen == mode
     assert ("WANDB_MODE" in reason) == (mode != "online")
 
@@ -166,7 +168,7 @@ def test_auto_without_a_key_is_offline_without_asking_the_host(
     if value:
         monkeypatch.setenv("WANDB_MODE", value)
     monkeypatch.setattr(tracking, "answers", lambda url: pytest.fail(f"asked {url}"))
-    assert tracking._choose_mode(look_around(tmp_path)) == (
+    assert tracking._choose_mode(look_around(tmp_path), Patience(9)) == (
         "offline",
         "no API key; `wandb login` sets one",
     )
@@ -178,7 +180,7 @@ def test_auto_with_a_key_but_no_answer_is_offline_and_names_the_host(
     url = f"http://127.0.0.1:{closed_port}"
     monkeypatch.setenv("WANDB_BASE_URL", url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
-    found = tracking._choose_mode(look_around(tmp_path))
+    found = tracking._choose_mode(look_around(tmp_path), Patience(9))
     assert found == ("offline", f"{url} does not answer")
 
 
@@ -594,7 +596,7 @@ def test_wandb_offline_and_wandb_disabled_decide_for_auto(
     wandb.teardown()  # the command looks for the folder once
     monkeypatch.chdir(tmp_path)
     cli([mode], standalone_mode=False)  # writes wandb/settings in this folder
-    assert tracking._choose_mode(look_around(tmp_path)) == (mode, f"`wandb {mode}`")
+    assert tracking._choose_mode(look_around(tmp_path), Patience(9)) == (mode, f"`wandb {mode}`")
 
 
 @pytest.mark.usefixtures("online")
@@ -605,7 +607,7 @@ def test_wandb_disabled_as_a_variable_decides_for_auto(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str, mode: str
 ) -> None:
     monkeypatch.setenv("WANDB_DISABLED", value)
-    assert tracking._choose_mode(look_around(tmp_path))[0] == mode
+    assert tracking._choose_mode(look_around(tmp_path), Patience(9))[0] == mode
 
 
 VARIABLES = {

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import functools
 import logging
-import netrc
+import math
 import os
+import shlex
 import shutil
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from overpaint.connection import answers
 from overpaint.errors import TrackingError
 from overpaint.tracking.guarded import GuardedTracker
+from overpaint.tracking.patience import Patience
 from overpaint.tracking.port import Tracker
 from overpaint.tracking.wandb.quiet import end_quietly, nothing_said
 from overpaint.tracking.wandb.run import WandbTracker
 from overpaint.tracking.wandb.surroundings import (
     Surroundings,
     environment,
+    has_key,
     look_around,
     reason,
 )
@@ -38,8 +40,14 @@ VERIFY_TIMEOUT_S = 4
 """For an answer to the question who this is; wandb takes whole seconds."""
 INIT_TIMEOUT_S = 4.0
 """For the run itself, once the host has answered; WANDB_INIT_TIMEOUT changes it."""
-FINISH_TIMEOUT_S = 60.0
-"""For what is left to upload at the end; WANDB_FINISH_TIMEOUT changes it."""
+PATIENCE_S = 12.0
+"""For W&B in all: opening the run, the questions of the run, what is left to upload at the end."""
+CLOSING_S = 2.0
+"""For the end even if no patience is left; WANDB_FINISH_TIMEOUT changes it."""
+ENDING_S = 1.0
+"""For the service to go, before it is left to itself."""
+OFFLINE_FINISH_TIMEOUT_S = 60.0
+"""For files to be written; here too WANDB_FINISH_TIMEOUT changes it."""
 
 _DISABLED, _PATIENCE = "WANDB_DISABLED", "WANDB_HTTP_TIMEOUT"
 _TRUE = ("1", "true", "t", "yes", "y", "on")
@@ -97,15 +105,16 @@ def open_wandb(
     if mode == "disabled":
         logger.info("W&B: disabled (as asked).")
         return Tracker()
-    what = (names, defaults, config, run_id)
+    patience = Patience(PATIENCE_S)
+    what = (patience, names, defaults, config, run_id)
     if mode != "auto" and is_required:
         try:
-            return _opened(mode, "as asked", surroundings_for(directory, mode), *what)
+            return _opened(mode, "as asked", surroundings_for(directory, mode, patience), *what)
         except Exception as error:
             raise TrackingError(f"tracking.mode={mode}: {_in_a_line(error)}") from error
     try:
-        around = surroundings_for(directory)
-        mode, why = _choose_mode(around) if mode == "auto" else (mode, "as before")
+        around = surroundings_for(directory, None, patience)
+        mode, why = _choose_mode(around, patience) if mode == "auto" else (mode, "as before")
     except Exception as error:
         logger.warning("W&B: off for this run (%s).", _in_a_line(error))
         return Tracker()
@@ -115,7 +124,9 @@ def open_wandb(
     return _opened_at_best(mode, why, around, *what)
 
 
-def surroundings_for(directory: Path, required: str | None = None) -> Surroundings:
+def surroundings_for(
+    directory: Path, required: str | None = None, patience: Patience | None = None
+) -> Surroundings:
     """What there is for a run; where a mode is required, everything has to be right.
 
     Raises:
@@ -125,9 +136,9 @@ def surroundings_for(directory: Path, required: str | None = None) -> Surroundin
         around = look_around(directory)
     if required and around.refused:
         raise TrackingError(f"W&B refuses {'; '.join(around.refused)}")
-    if required == "online" and not _has_key(around.settings):
+    if required == "online" and not has_key(around.settings):
         raise TrackingError("no W&B API key is set: run `wandb login`.")
-    if required == "online" and not answers(str(around.settings.base_url)):
+    if required == "online" and not _answers(around, patience or Patience(PATIENCE_S)):
         raise TrackingError(f"{around.settings.base_url} does not answer")
     return around
 
@@ -148,6 +159,7 @@ def _opened(
     mode: str,
     why: str,
     around: Surroundings,
+    patience: Patience,
     names: RunNames,
     defaults: RunNames,
     config: Mapping[str, Any],
@@ -158,29 +170,38 @@ def _opened(
     except UnicodeEncodeError:
         raise TrackingError("the run folder's name is not UTF-8, and W&B takes no other") from None
     going_on: dict[str, Any] = {} if run_id is None else {"id": run_id, "resume": "allow"}
+    if mode != "online":
+        patience = Patience(math.inf)
     with environment(around.changes):
         import wandb
 
         with nothing_said():
             wandb.setup()
-        end_quietly()
+        end_quietly(ENDING_S)
         if mode == "online":
-            verify(str(around.settings.base_url))
-        run = wandb.init(
-            mode=_MODES[mode],
-            dir=str(around.directory),
-            **_named(names, around.settings, defaults),
-            config=dict(config),
-            reinit="create_new",  # a study's run is open while its trials' runs come and go
-            settings=wandb.Settings(console="off", silent=True, **_time_limits(around.settings)),
-            **going_on,
-        )
+            with patience.counted():
+                verify(str(around.settings.base_url))
+        with patience.counted():
+            run = wandb.init(
+                mode=_MODES[mode],
+                dir=str(around.directory),
+                **_named(names, around.settings, defaults),
+                config=dict(config),
+                reinit="create_new",  # a study's run is open while its trials' runs come and go
+                settings=wandb.Settings(
+                    console="off", silent=True, **_time_limits(around.settings, patience)
+                ),
+                **going_on,
+            )
         if run_id is not None:
             _remove_earlier_parts(run)
         return GuardedTracker(
             WandbTracker(run, mode, _where_to_look(run, mode, why)),
             "W&B",
             surroundings=functools.partial(environment, around.changes),
+            patience=patience,
+            closing_s=max(CLOSING_S, around.settings.finish_timeout),
+            rescue=_how_to_upload(run) if mode == "online" else None,
         )
 
 
@@ -224,8 +245,9 @@ def _named(names: RunNames, around: wandb.Settings, defaults: RunNames) -> dict[
     }
 
 
-def _time_limits(around: wandb.Settings) -> dict[str, Any]:
-    own = {"init_timeout": INIT_TIMEOUT_S, "finish_timeout": FINISH_TIMEOUT_S}
+def _time_limits(around: wandb.Settings, patience: Patience) -> dict[str, Any]:
+    finish = min(patience.seconds, OFFLINE_FINISH_TIMEOUT_S)
+    own = {"init_timeout": INIT_TIMEOUT_S, "finish_timeout": finish}
     given = {name: one for name, one in own.items() if name not in around.model_fields_set}
     return {**given, "finish_timeout_raises": True}
 
@@ -249,9 +271,19 @@ def _where_to_look(run: wandb.Run, mode: str, why: str) -> str:
     return f"W&B: offline ({why}). Upload: wandb sync {folder}  Look: wandb leet {folder}"
 
 
-def _choose_mode(around: Surroundings) -> tuple[str, str]:
+def _how_to_upload(run: wandb.Run) -> str:
+    folder = shlex.quote(str(Path(run.dir).parent))
+    return f"what it was told is on disk, and can be uploaded: wandb sync {folder}"
+
+
+def _answers(around: Surroundings, patience: Patience) -> bool:
+    with patience.counted():
+        return answers(str(around.settings.base_url))
+
+
+def _choose_mode(around: Surroundings, patience: Patience) -> tuple[str, str]:
     """What `auto` is here, and why."""
-    wish, url = around.settings.mode, str(around.settings.base_url)
+    wish = around.settings.mode
     if os.environ.get(_DISABLED, "").strip().lower() in _TRUE:
         return "disabled", f"{_DISABLED}={os.environ[_DISABLED]}"
     by = f"WANDB_MODE={wish}" if os.environ.get("WANDB_MODE") else f"`wandb {wish}`"
@@ -261,24 +293,8 @@ def _choose_mode(around: Surroundings) -> tuple[str, str]:
         return "offline", f"W&B refuses {'; '.join(around.refused)}"
     if wish in ("offline", "dryrun"):
         return "offline", by
-    if not _has_key(around.settings):
+    if not has_key(around.settings):
         return "offline", "no API key; `wandb login` sets one"
-    if not answers(url):
-        return "offline", f"{url} does not answer"
+    if not _answers(around, patience):
+        return "offline", f"{around.settings.base_url} does not answer"
     return "online", "API key found and host answers"
-
-
-def _has_key(settings: wandb.Settings) -> bool:
-    if settings.api_key or settings.identity_token_file:
-        return True
-    named = os.environ.get("NETRC")
-    host = urllib.parse.urlsplit(str(settings.base_url))
-    for place in (named,) if named else ("~/.netrc", "~/_netrc"):
-        try:
-            known = netrc.netrc(os.path.expanduser(place))
-        except (OSError, ValueError, netrc.NetrcParseError):
-            continue
-        found = known.authenticators(host.netloc) or known.authenticators(host.hostname or "")
-        if found and found[2]:
-            return True
-    return False

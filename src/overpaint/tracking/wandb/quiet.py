@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from overpaint.tracking.patience import within
+
 _OUTPUT, _ERROR = 1, 2
 
 
@@ -27,6 +29,23 @@ def nothing_said() -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         yield
+
+
+@functools.cache
+def end_quietly(seconds: float) -> None:
+    """Ends wandb before its own hook does, which leaves a traceback where the service is dead.
+
+    Args:
+        seconds: after which the service is left to itself, for it may still be uploading.
+    """
+
+    def tear_down() -> None:
+        import wandb
+
+        with contextlib.suppress(BaseException), nothing_said():
+            within(seconds, wandb.teardown)
+
+    atexit.register(tear_down)
 
 
 @contextmanager
@@ -47,16 +66,3 @@ def _dropped(descriptor: int) -> Iterator[None]:
         os.dup2(kept, descriptor)
         os.close(kept)
         os.close(nowhere)
-
-
-@functools.cache
-def end_quietly() -> None:
-    """Ends wandb before its own hook does, which leaves a traceback where the service is dead."""
-
-    def tear_down() -> None:
-        import wandb
-
-        with contextlib.suppress(BaseException), nothing_said():
-            wandb.teardown()
-
-    atexit.register(tear_down)

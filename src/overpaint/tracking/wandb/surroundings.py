@@ -6,7 +6,9 @@ each fault has a name and wandb never meets it.
 
 from __future__ import annotations
 
+import netrc
 import os
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,6 +171,23 @@ def _join_service() -> Iterator[str]:
         wandb.setup()
     except Exception as error:
         yield f"{_shown(SERVICE, os.environ.pop(SERVICE, ''))}: {reason(error)}"
+
+
+def has_key(settings: wandb.Settings) -> bool:
+    """Whether there is a key for the host, or what stands in for one."""
+    if settings.api_key or settings.identity_token_file:
+        return True
+    named = os.environ.get("NETRC")
+    host = urllib.parse.urlsplit(str(settings.base_url))
+    for place in (named,) if named else ("~/.netrc", "~/_netrc"):
+        try:
+            known = netrc.netrc(os.path.expanduser(place))
+        except (OSError, ValueError, netrc.NetrcParseError):
+            continue
+        found = known.authenticators(host.netloc) or known.authenticators(host.hostname or "")
+        if found and found[2]:
+            return True
+    return False
 
 
 def _shown(name: str, value: str) -> str:
