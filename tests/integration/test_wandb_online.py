@@ -111,9 +111,10 @@ class Place:
             assert len(self.rows) == STEPS
         return said
 
-    def sync(self, url: str, folder: Path) -> None:
-        """`wandb sync` of a run."""
-        done = self._run(["-m", "wandb", "sync", str(folder)], url, KEY)
+    def sync(self, url: str, said: str) -> None:
+        """The `wandb sync` that a run has named."""
+        ((options, folder),) = re.findall(r"wandb (sync (?:--\S+ )*)(\S+)", said)
+        done = self._run(["-m", "wandb", *options.split(), str(self.run / folder)], url, KEY)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def _run(self, words: list[str], url: str, key: str) -> subprocess.CompletedProcess[str]:
@@ -232,9 +233,8 @@ def test_a_whole_run_arrives(place: Place) -> None:
 
 def test_an_offline_run_is_delivered_by_wandb_sync(place: Place) -> None:
     said = place.paint("http://127.0.0.1:9", mode="offline")
-    (folder,) = re.findall(r"wandb sync (\S+)", said)
     with standing_in() as stand_in:
-        place.sync(stand_in.url, place.run / folder)
+        place.sync(stand_in.url, said)
         assert_same_numbers(place, stand_in.arrivals.run())
         assert_same_pictures(place, stand_in.arrivals.run())
         assert_same_result(place, stand_in)
@@ -309,14 +309,13 @@ def test_whenever_the_service_fails_the_run_completes_and_says_how_to_upload(
     with stand_in.serving():
         said = place.paint(stand_in.url, mode="auto")
     assert place.waited < 15
-    (folder,) = re.findall(r"wandb sync (\S+)", said)
     if operation == "UpsertBucket":
         assert "W&B: offline (" in said
     else:
         assert said.splitlines()[-1].startswith("W&B: what it was told is on disk")
     again = StandIn()
     with again.serving():
-        place.sync(again.url, place.run / folder)
+        place.sync(again.url, said)
         assert_same_numbers(place, again.arrivals.run())
         assert_same_pictures(place, again.arrivals.run())
 

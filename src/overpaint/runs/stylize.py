@@ -175,7 +175,7 @@ def _close(tracker: Tracker, exit_code: int) -> None:
     try:
         tracker.finish(exit_code)
     except KeyboardInterrupt:
-        logger.warning("W&B: the upload was cut short; `wandb sync` can finish it.")
+        logger.warning("W&B: the upload was cut short; finish it by `wandb sync --include-online`.")
 
 
 def _optimise(

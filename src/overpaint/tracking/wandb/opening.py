@@ -273,7 +273,7 @@ def _where_to_look(run: wandb.Run, mode: str, why: str) -> str:
 
 def _how_to_upload(run: wandb.Run) -> str:
     folder = shlex.quote(str(Path(run.dir).parent))
-    return f"what it was told is on disk, and can be uploaded: wandb sync {folder}"
+    return f"what it was told is on disk, and can be uploaded: wandb sync --include-online {folder}"
 
 
 def _answers(around: Surroundings, patience: Patience) -> bool:
