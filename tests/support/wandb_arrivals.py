@@ -157,6 +157,7 @@ class Arrivals:
         answers: dict[str, Callable[[Variables], dict[str, Any]]] = {
             "Viewer": _viewer,
             "GetViewer": _viewer,
+            "GetDefaultEntity": _viewer,
             "ServerFeaturesQuery": _features,
             "UpsertBucket": self._upsert,
             "RunResumeStatus": self._resume_status,

@@ -53,7 +53,7 @@ class GuardedTracker(Tracker):
         self._patience = patience or Patience(math.inf)
         self._closing_s = closing_s
         self._rescue = rescue
-        self._has_failed = False
+        self._has_failed = self._is_cut_off = False
 
     def log_inputs(self, content: Image.Image, styles: Sequence[Image.Image]) -> None:
         """Logs the content and style pictures, once."""
@@ -61,7 +61,7 @@ class GuardedTracker(Tracker):
 
     def log_sources(self, sources: Sequence[Source]) -> None:
         """Logs what the run was made from, so that runs of one picture can be found by it."""
-        self._attempt(lambda: self._waited_for(lambda: self._tracker.log_sources(sources)))
+        self._attempt(lambda: self._wait_for(lambda: self._tracker.log_sources(sources)))
 
     def log_numbers(self, step: int, numbers: Mapping[str, float]) -> None:
         """Logs numbers of a step that no file of the run has, such as how fast it was."""
@@ -82,7 +82,12 @@ class GuardedTracker(Tracker):
         summary: Mapping[str, Any],
     ) -> None:
         """Logs what a study found: a table (columns, rows), pictures by name, summary values."""
-        self._attempt(lambda: self._tracker.log_study(table, pictures, summary))
+        self._attempt(
+            lambda: self._wait_for(
+                lambda: self._tracker.log_study(table, pictures, summary),
+                lambda: self._tracker.summarise(summary),
+            )
+        )
 
     def log_warning(self, key: str, message: str) -> None:
         """Sends an alert, and writes the message to the summary."""
@@ -90,11 +95,16 @@ class GuardedTracker(Tracker):
 
     def log_result(self, summary: Mapping[str, Any], files: Sequence[Path]) -> None:
         """Writes summary values, and keeps the result's files."""
-        self._attempt(lambda: self._waited_for(lambda: self._tracker.log_result(summary, files)))
+        self._attempt(
+            lambda: self._wait_for(
+                lambda: self._tracker.log_result(summary, files),
+                lambda: self._tracker.summarise(summary),
+            )
+        )
 
     def log_row(self, row: Mapping[str, Any]) -> None:
         """Logs the run as a row of a table over runs; pictures among its values become small."""
-        self._attempt(lambda: self._tracker.log_row(row))
+        self._attempt(lambda: self._wait_for(lambda: self._tracker.log_row(row)))
 
     def summarise(self, summary: Mapping[str, Any]) -> None:
         """Writes summary values."""
@@ -109,11 +119,23 @@ class GuardedTracker(Tracker):
                 )
         except Exception as error:
             self._fail(f"was not closed well ({_reason(error)})")
-        if self._has_failed and self._rescue:
+        if (self._has_failed or self._is_cut_off) and self._rescue:
             log.warning("%s: %s", self._service, self._rescue)
 
-    def _waited_for(self, act: Callable[[], object]) -> None:
-        self._patience.spend(act)
+    def _wait_for(
+        self, act: Callable[[], object], instead: Callable[[], object] = lambda: None
+    ) -> None:
+        """Does what waits for an answer; where none comes, all the rest is told on, for later."""
+        if not self._is_cut_off:
+            try:
+                self._patience.spend(act)
+                return
+            except Exception as error:
+                if self._rescue is None:
+                    raise
+                log.warning("%s does not answer (%s).", self._service, _reason(error))
+                self._is_cut_off = True
+        instead()
 
     def _attempt(self, act: Callable[[], object]) -> None:
         if self._has_failed:

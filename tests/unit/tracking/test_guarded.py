@@ -162,7 +162,10 @@ def test_calls_have_their_surroundings_and_the_process_keeps_its_own(
     assert os.environ.get("SOME_FOLDER") == before
 
 
-@pytest.mark.parametrize("stuck", ["log_result", "finish"])
+WAITING = ["log_sources", "log_study", "log_result", "log_row"]
+
+
+@pytest.mark.parametrize("stuck", [*WAITING, "finish"])
 def test_a_service_that_does_not_answer_costs_patience_and_two_lines(
     caplog: pytest.LogCaptureFixture, stuck: str
 ) -> None:
@@ -174,11 +177,24 @@ def test_a_service_that_does_not_answer_costs_patience_and_two_lines(
     call_all(run)
     run.finish(0)
     over.set()
-    how = "failed (it took" if stuck == "log_result" else "was not closed well (it took"
-    assert caplog.messages[0].startswith(f"W&B {how} longer than 0 s)")
+    how = "was not closed well" if stuck == "finish" else "does not answer"
+    assert caplog.messages[0].startswith(f"W&B {how} (it took longer than 0 s)")
     assert caplog.messages[1:] == ["W&B: bring it there"]
-    assert run.mode == "disabled"
-    assert ("finish", 0) in service.told or stuck == "finish"
+
+
+@pytest.mark.parametrize("fails_at", WAITING)
+def test_what_needs_no_answer_is_told_on_where_none_comes(fails_at: str) -> None:
+    service = Service(fails_at)
+    run = GuardedTracker(service, "W&B", patience=Patience(60), rescue="bring it there")
+    call_all(run)
+    run.finish(0)
+    told = [name for name, *_ in service.told]
+    waited = WAITING[: WAITING.index(fails_at)]
+    assert set(CALLS) - set(WAITING) | {"log_metrics", "finish"} <= set(told)
+    assert [name for name in told if name in WAITING and name != fails_at] == waited
+    summaries = {"log_sources": 3, "log_study": 3, "log_result": 2, "log_row": 1}
+    assert told.count("summarise") == summaries[fails_at]
+    assert run.mode == "online"
 
 
 def test_a_run_that_went_well_is_not_told_how_to_rescue_it(

@@ -40,7 +40,7 @@ VERIFY_TIMEOUT_S = 4
 """For an answer to the question who this is; wandb takes whole seconds."""
 INIT_TIMEOUT_S = 4.0
 """For the run itself, once the host has answered; WANDB_INIT_TIMEOUT changes it."""
-PATIENCE_S = 12.0
+PATIENCE_S = 11.0
 """For W&B in all: opening the run, the questions of the run, what is left to upload at the end."""
 CLOSING_S = 2.0
 """For the end even if no patience is left; WANDB_FINISH_TIMEOUT changes it."""
