@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from overpaint.building.encoder import used_layers
 from overpaint.building.memory import SizeSetting, require_memory, shortage_told
 from overpaint.building.remarks import remark
-from overpaint.encoder.choosing import find_encoder
-from overpaint.encoder.layers import convolutions_up_to, minimum_edge
+from overpaint.building.shelf import Shelf
+from overpaint.encoder.layers import minimum_edge
 from overpaint.encoder.weights import VggWeights
 from overpaint.optimisation.device import require_accelerator
 from overpaint.pictures.inputs import Inputs, SizedInputs, load_inputs, require_edges
@@ -29,7 +29,11 @@ class Sources:
 
 
 def read_sources(
-    config: Config, *, inputs: Inputs | None = None, setting: SizeSetting = "image.size"
+    config: Config,
+    *,
+    inputs: Inputs | None = None,
+    setting: SizeSetting = "image.size",
+    shelf: Shelf | None = None,
 ) -> Sources:
     """Reads and checks what a run needs, before anything is made.
 
@@ -37,6 +41,7 @@ def read_sources(
         config: resolved settings.
         inputs: pictures in memory, in the place of the files that the settings name.
         setting: the one that gives the size at which steps are made.
+        shelf: may have the weights already.
 
     Raises:
         ImageError: if a picture cannot be read, or is too small.
@@ -56,9 +61,7 @@ def read_sources(
         sized = inputs.at(config.image.size, style_scale=config.style.scale)
     require_edges(inputs, sized, minimum_edge(layers), style_scale=config.style.scale)
     with shortage_told(config, inputs, setting):
-        weights = find_encoder(
-            config.encoder.name, config.encoder.weights, convolutions_up_to(layers)
-        )
+        weights = (shelf or Shelf()).weights(config)
     logger.info("%s: %s (sha256 %s)", weights.name, weights.path, weights.sha256[:12])
     expected = config.encoder.sha256
     if expected not in (None, weights.sha256):

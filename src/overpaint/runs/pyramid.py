@@ -17,8 +17,9 @@ import pytorch_lightning as pl
 from rich.console import Console
 from torch import Tensor
 
-from overpaint.building.encoder import build_encoder, choose_precision
+from overpaint.building.encoder import choose_precision
 from overpaint.building.objective import build_problem, starts_from_photo, unpainted
+from overpaint.building.shelf import Shelf
 from overpaint.building.sources import Sources
 from overpaint.building.trainer import build_module, build_trainer
 from overpaint.building.watch import build_watch
@@ -57,6 +58,7 @@ def optimise(
     interrupts: Interrupts,
     tune_command: str,
     kept: Kept | None = None,
+    shelf: Shelf | None = None,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[pl.loggers.Logger] = (),
     on_finding: Callable[[Finding], None] | None = None,
@@ -70,6 +72,7 @@ def optimise(
         interrupts: of the run, held; a first one ends it after a whole step, with its picture.
         tune_command: what finds a learning rate, for messages.
         kept: a checkpoint of the run, to go on from.
+        shelf: may have the encoder already.
         callbacks: what else shall happen beside the steps; they see the fit of each size.
         loggers: take in the numbers of the logged steps.
         on_finding: is called with what is found about the learning rate.
@@ -84,7 +87,12 @@ def optimise(
     progress = ShowProgress(config.schedule.steps, console=console)
     watch = build_watch(config, sources.sized, tune_command, on_finding)
     pyramid = _Pyramid(
-        config, sources, [*callbacks, progress, watch, StopWhenAsked(interrupts)], loggers, kept
+        config,
+        sources,
+        [*callbacks, progress, watch, StopWhenAsked(interrupts)],
+        loggers,
+        kept,
+        shelf or Shelf(),
     )
     with exact_cudnn(pyramid.precision), quiet_lightning(), contextlib.closing(progress):
         for scale in pyramid.plan:
@@ -112,6 +120,7 @@ class _Pyramid:
         callbacks: Sequence[pl.Callback],
         loggers: Sequence[pl.loggers.Logger],
         kept: Kept | None,
+        shelf: Shelf,
     ) -> None:
         self.interrupted = False
         self.divergence: Divergence | None = None
@@ -120,7 +129,7 @@ class _Pyramid:
         self._device = choose_device(config.trainer.accelerator)
         self.precision = choose_precision(config, self._device)
         reset_peak_memory(self._device)
-        self._encoder = build_encoder(config, sources.weights, self._device, self.precision)
+        self._encoder = shelf.encoder(config, sources.weights, self._device, self.precision)
         self.plan = plan_scales(
             config.image.size,
             config.schedule.steps,
@@ -206,10 +215,11 @@ class _Pyramid:
         if interrupts.at_once:
             raise KeyboardInterrupt
         is_asked = interrupts.asked and module.completed < self._config.schedule.steps
-        self.interrupted = broken_off or is_asked
         self._step_seconds += time.monotonic() - entered
         module.to(self._device)  # Lightning moves it to the CPU at the end
         self.divergence = module.divergence()
+        is_cut_short = module.completed < scale.first_step + scale.steps  # by some callback
+        self.interrupted = broken_off or is_asked or (is_cut_short and not self.divergence)
 
     def conclude(self, *, warnings: tuple[Finding, ...]) -> PaintResult:
         """The picture at the result's size, with its losses at the size reached."""

@@ -12,6 +12,7 @@ import pytorch_lightning as pl
 from PIL import Image
 from rich.console import Console
 
+from overpaint.building.shelf import ALONE, Siblings
 from overpaint.building.sources import read_sources
 from overpaint.errors import CheckpointError, ConfigError
 from overpaint.files import remove_leftovers
@@ -37,6 +38,7 @@ def resume(
     values: Mapping[str, Any] | None = None,
     console: Console | None = None,
     callbacks: Sequence[pl.Callback] = (),
+    siblings: Siblings = ALONE,
 ) -> RunResult | None:
     """Goes on with a run that did not end, from its newest checkpoint.
 
@@ -51,6 +53,7 @@ def resume(
         values: dotted key to value, taken as they are.
         console: a terminal or notebook to draw a progress bar on.
         callbacks: further Lightning callbacks.
+        siblings: of a run that is one of several.
 
     Returns:
         As `stylize` does; None if the run is done already.
@@ -69,15 +72,16 @@ def resume(
         return None
     config = _settings(checkpoints, settings, values or {})
     with checkpoints.locked():
-        job = _prepare(config, checkpoints)
+        job = _prepare(config, checkpoints, siblings)
         for place in (folder, folder / "snapshots", checkpoints.path):
             remove_leftovers(place)
         return carry_out(job, console=console, callbacks=callbacks)
 
 
-def _prepare(config: Config, checkpoints: CheckpointFolder) -> Job:
+def _prepare(config: Config, checkpoints: CheckpointFolder, siblings: Siblings) -> Job:
     """Reads what the run reads, and where it goes on from."""
-    origin, sources = checkpoints.origin(), read_sources(config)
+    origin = checkpoints.origin()
+    sources = read_sources(config, shelf=siblings.shelf)
     hashes = input_hashes(config, sources)
     for setting, sha256 in hashes.items():
         _require_same(setting, "picture", sha256, origin.inputs.get(setting))
@@ -85,7 +89,15 @@ def _prepare(config: Config, checkpoints: CheckpointFolder) -> Job:
     newest = checkpoints.newest()
     kept = None if newest is None else Kept(*newest)
     _tell(kept, origin)
-    return Job(config, sources, hashes, checkpoints, kept=kept, tracking_id=origin.tracking_id)
+    return Job(
+        config,
+        sources,
+        hashes,
+        checkpoints,
+        kept=kept,
+        tracking_id=origin.tracking_id,
+        siblings=siblings,
+    )
 
 
 def _settings(

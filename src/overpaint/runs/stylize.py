@@ -14,6 +14,7 @@ from rich.console import Console
 
 from overpaint.building.memory import shortage_told
 from overpaint.building.places import require_places
+from overpaint.building.shelf import ALONE, Siblings
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.callbacks.checkpoints import SaveCheckpoints
@@ -59,6 +60,7 @@ class Job:
     """Where it goes on from."""
     tracking_id: str | None = None
     """Of the run at W&B that goes on."""
+    siblings: Siblings = ALONE
 
     @property
     def folder(self) -> Path:
@@ -67,7 +69,12 @@ class Job:
 
 
 def stylize(
-    config: Config, *, console: Console | None = None, callbacks: Sequence[pl.Callback] = ()
+    config: Config,
+    *,
+    console: Console | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    folder: Path | None = None,
+    siblings: Siblings = ALONE,
 ) -> RunResult:
     """Turns a photo and paintings into a stylized picture, and records how.
 
@@ -75,6 +82,8 @@ def stylize(
         config: settings, from `load_config` or made by hand.
         console: a terminal or notebook to draw a progress bar on; without one there are log lines.
         callbacks: further Lightning callbacks; they see the fit of each size.
+        folder: for the run, to be made; by default one in `output.dir`, named after the pictures.
+        siblings: of a run that is one of several.
 
     Returns:
         The picture, its losses and the folder that holds everything. After Ctrl-C it is the picture
@@ -94,13 +103,16 @@ def stylize(
     """
     config = resolved(config)
     require_places(config, copied=True)
-    sources = read_sources(config)
+    sources = read_sources(config, shelf=siblings.shelf)
     hashes = input_hashes(config, sources)
-    in_new_root = not Path(config.output.dir).exists()
-    folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
+    in_new_root = folder is None and not Path(config.output.dir).exists()
+    if folder is None:
+        folder = create_run_folder(config.output.dir, config.content.image, config.style.images)
+    else:
+        (folder / "snapshots").mkdir(parents=True)
     checkpoints = CheckpointFolder(folder)
     with kept_if_begun(folder, in_new_root=in_new_root), checkpoints.locked():
-        job = Job(config, sources, hashes, checkpoints)
+        job = Job(config, sources, hashes, checkpoints, siblings=siblings)
         return carry_out(job, console=console, callbacks=callbacks)
 
 
@@ -158,7 +170,13 @@ def _open(job: Job) -> Tracker:
     settings = with_absolute_paths(job.config)
     again = repeatable(settings, weights_sha256=job.sources.weights.sha256)
     save_settings(to_yaml(again), job.folder / "config.yaml")
-    tracker = open_tracking(job.config, job.folder, job.sources.weights, run_id=job.tracking_id)
+    tracker = open_tracking(
+        job.config,
+        job.folder,
+        job.sources.weights,
+        group=job.siblings.group,
+        run_id=job.tracking_id,
+    )
     if tracker.message:
         logger.info("%s", tracker.message)
     origin = Origin(
@@ -213,6 +231,7 @@ def _optimise(
         interrupts=interrupts,
         tune_command=f"{command('tune-lr')} --config {shlex.quote(str(folder / 'config.yaml'))}",
         kept=kept,
+        shelf=job.siblings.shelf,
         callbacks=[snapshots, keeping, MeasureSpeed(tracker.log_numbers), *callbacks],
         loggers=[CsvLogger(folder / "metrics.csv", rows), *tracker.loggers],
         on_finding=lambda found: tracker.log_warning(keys.rate_warning(found.kind), found.message),
