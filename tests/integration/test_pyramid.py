@@ -4,9 +4,11 @@ import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from conftest import InterruptAfter
 from PIL import Image
@@ -14,6 +16,7 @@ from PIL import Image
 from overpaint.pictures.io import read_picture, resize
 from overpaint.pictures.tensors import enlarge_picture, to_picture, to_tensor
 from overpaint.runs import pyramid
+from overpaint.runs.resume import resume
 from overpaint.runs.stylize import stylize
 from overpaint.settings.schema import Config
 
@@ -216,3 +219,25 @@ def test_an_interrupt_before_there_is_a_picture_is_one(
     monkeypatch.setattr(pyramid, "build_problem", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stylize(make_config(*COARSE_TO_FINE))
+
+
+class StopAfter(pl.Callback):
+    """Ends a fit as Lightning's own EarlyStopping does."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if pl_module.completed == self._step:
+            trainer.should_stop = True
+
+
+@pytest.mark.parametrize("step", [2, 11])
+def test_a_callback_that_stops_a_size_stops_the_run(make_config: MakeConfig, step: int) -> None:
+    config = make_config("image.size=64", "schedule.scales=[0.5, 1.0]", "schedule.steps=12")
+    result = stylize(config, callbacks=[StopAfter(step)])
+    assert result.steps == step
+    assert result.interrupted
+    went_on = resume(result.folder)
+    assert went_on is not None
+    assert went_on.losses == stylize(config).losses
