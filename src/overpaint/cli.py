@@ -4,6 +4,7 @@
     overpaint tune-lr PHOTO PAINTING
     overpaint compare RUN RUN
     overpaint dashboard
+    overpaint sweep configs/sweeps/layers.yaml
 
 `scripts/*.py` are the same commands for a checkout.
 """
@@ -19,6 +20,7 @@ from overpaint.commands.compare import COMPARE
 from overpaint.commands.dashboard import DASHBOARD
 from overpaint.commands.parsing import Command
 from overpaint.commands.stylize import STYLIZE
+from overpaint.commands.sweep import SWEEP
 from overpaint.commands.tune_lr import TUNE_LR
 from overpaint.console import Task
 from overpaint.exits import leave, status_of
@@ -29,6 +31,7 @@ _COMMANDS: Mapping[Task, Command] = {
     "tune-lr": TUNE_LR,
     "compare": COMPARE,
     "dashboard": DASHBOARD,
+    "sweep": SWEEP,
 }
 
 

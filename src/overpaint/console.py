@@ -13,13 +13,14 @@ from rich.console import Console
 
 _STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
 
-Task = Literal["stylize", "tune-lr", "compare", "dashboard"]
+Task = Literal["stylize", "tune-lr", "compare", "dashboard", "sweep"]
 
 TASKS: dict[Task, str] = {
     "stylize": "stylize.py",
     "tune-lr": "tune_lr.py",
     "compare": "compare.py",
     "dashboard": "dashboard.py",
+    "sweep": "sweep.py",
 }
 """What the command can do, and the scripts of a checkout that do one thing each."""
 

@@ -61,6 +61,10 @@ class NotEnoughMemoryError(RuntimeError):
     """More memory is needed than this machine or its limits give."""
 
 
+class MissingPackageError(RuntimeError):
+    """An optional package that is not installed; the message says how to install it."""
+
+
 class TrackingError(RuntimeError):
     """Weights & Biases was asked for and cannot be had."""
 

@@ -17,6 +17,7 @@ from overpaint.errors import (
     ConfigError,
     DivergedError,
     ImageError,
+    MissingPackageError,
     NotEnoughMemoryError,
     TrackingError,
     WeightsError,
@@ -31,7 +32,10 @@ logger = logging.getLogger(__name__)
 
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
-_FAILURES = (DivergedError, NotEnoughMemoryError, TrackingError, WeightsUnavailableError, OSError)
+_FAILURES = (
+    *(DivergedError, MissingPackageError, NotEnoughMemoryError, TrackingError),
+    *(WeightsUnavailableError, OSError),
+)
 
 
 def status_of(act: Callable[[Console], int]) -> int:

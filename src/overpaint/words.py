@@ -41,7 +41,8 @@ class Given:
         styles = styles or pictures
         _refuse_twice([*settings, *more], content, styles)
         self._config: str = arguments.config
-        self._settings = [*settings, *more]
+        self.settings = [*settings, *more]
+        """The `key=value` words."""
         self._content: str | None = content
         self._styles: list[str] = styles
 
@@ -52,21 +53,26 @@ class Given:
             task: what they are for.
             more: further ones, dotted key to value, which come last.
         """
-        values: dict[str, Any] = {}
-        if self._content is not None:
-            values["content.image"] = self._content
-        if self._styles:
-            values["style.images"] = self._styles
         return load_config(
-            self._config, self._settings, values={**values, **(more or {})}, task=task
+            self._config, self.settings, values={**self.pictures, **(more or {})}, task=task
         )
+
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """The settings of the pictures that are named by words of their own, to their values."""
+        named: dict[str, Any] = {}
+        if self._content is not None:
+            named["content.image"] = self._content
+        if self._styles:
+            named["style.images"] = self._styles
+        return named
 
     def words(self, *, without: tuple[str, ...] = ()) -> list[str]:
         """Words that give the same settings, without those that begin so."""
         pictures = [] if self._content is None else ["--content", self._content]
         if self._styles:
             pictures += ["--style", *self._styles]
-        kept = [word for word in self._settings if not word.startswith(without)]
+        kept = [word for word in self.settings if not word.startswith(without)]
         return ["--config", self._config, *pictures, *kept]
 
 

@@ -27,17 +27,33 @@ def create_run_folder(
     Raises:
         OSError: if it cannot be made.
     """
-    time = datetime.now().strftime("%Y%m%d-%H%M%S")
     inputs = [_slug(content), "+".join(_slug(style) for style in styles)]
-    name = "-".join([time, *([study] if study else []), *inputs])[:120]
+    folder = _new_folder(root, [*([study] if study else []), *inputs])
+    if not study:
+        (folder / "snapshots").mkdir()
+    return folder
+
+
+def create_sweep_folder(root: str | Path, name: str) -> Path:
+    """Makes `root/<time>-sweep-<name>`; arguments, result and errors are those of a run's folder.
+
+    Args:
+        root: made if missing.
+        name: of the sweep.
+    """
+    return _new_folder(root, ["sweep", _slug(name)])
+
+
+def _new_folder(root: str | Path, parts: Sequence[str]) -> Path:
+    """Makes a folder named after the time and some parts."""
+    time = datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = "-".join([time, *parts])[:120]
     for attempt in range(1, 1000):
         folder = Path(root).absolute() / (name if attempt == 1 else f"{name}-{attempt}")
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
             continue
-        if not study:
-            (folder / "snapshots").mkdir()
         return folder
     raise FileExistsError(f"'{root}' already holds 999 runs named '{name}'.")
 

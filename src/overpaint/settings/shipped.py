@@ -47,6 +47,29 @@ def find_preset(word: str | Path) -> Path:
     raise ConfigError(f"--config: no such file: '{word}' (from {Path.cwd()}).{meant}")
 
 
+def find_sweep(word: str) -> Path:
+    """Finds the file of a sweep.
+
+    Args:
+        word: its path; `layers` and `configs/sweeps/layers.yaml` are the shipped one too where the
+            current folder has no such file.
+
+    Raises:
+        ConfigError: if there is no such file; close names are suggested.
+    """
+    path = Path(os.path.expanduser(word))
+    if os.path.exists(path):
+        return path
+    folder = shipped_folder() / "configs" / "sweeps"
+    names = sorted(one.stem for one in folder.glob("*.yaml"))
+    if path.as_posix() in (path.stem, f"configs/sweeps/{path.stem}.yaml") and path.stem in names:
+        return folder / f"{path.stem}.yaml"
+    meant = ""
+    if path.parent in (Path(), Path("configs/sweeps")):
+        meant = f" Or a shipped one: {unknown_name(path.stem, names, 'sweep')}"
+    raise ConfigError(f"no such file of a sweep: '{word}' (from {Path.cwd()}).{meant}")
+
+
 def find_picture(name: str) -> str:
     """The absolute path of a sample picture `assets/...` that is not in the current folder.
 
