@@ -5,6 +5,7 @@
     overpaint compare RUN RUN
     overpaint dashboard
     overpaint sweep configs/sweeps/layers.yaml
+    overpaint film RUN
 
 `scripts/*.py` are the same commands for a checkout.
 """
@@ -18,6 +19,7 @@ from typing import NoReturn
 
 from overpaint.commands.compare import COMPARE
 from overpaint.commands.dashboard import DASHBOARD
+from overpaint.commands.film import FILM
 from overpaint.commands.parsing import Command
 from overpaint.commands.stylize import STYLIZE
 from overpaint.commands.sweep import SWEEP
@@ -32,6 +34,7 @@ _COMMANDS: Mapping[Task, Command] = {
     "compare": COMPARE,
     "dashboard": DASHBOARD,
     "sweep": SWEEP,
+    "film": FILM,
 }
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 _STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
 
-Task = Literal["stylize", "tune-lr", "compare", "dashboard", "sweep"]
+Task = Literal["stylize", "tune-lr", "compare", "dashboard", "sweep", "film"]
 
 TASKS: dict[Task, str] = {
     "stylize": "stylize.py",
@@ -21,6 +21,7 @@ TASKS: dict[Task, str] = {
     "compare": "compare.py",
     "dashboard": "dashboard.py",
     "sweep": "sweep.py",
+    "film": "film.py",
 }
 """What the command can do, and the scripts of a checkout that do one thing each."""
 

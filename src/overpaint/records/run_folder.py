@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
+_PICTURE = re.compile(r"step_(\d+)\.(?:png|jpg)")
+
 
 def create_run_folder(
     root: str | Path, content: str, styles: Sequence[str], *, study: str | None = None
@@ -56,6 +58,21 @@ def _new_folder(root: str | Path, parts: Sequence[str]) -> Path:
             continue
         return folder
     raise FileExistsError(f"'{root}' already holds 999 runs named '{name}'.")
+
+
+def frames_folder(run: Path) -> Path:
+    """Where a run that is not done keeps small pictures for its time-lapse."""
+    return run / "checkpoints" / "frames"
+
+
+def pictures_by_step(folder: Path) -> dict[int, Path]:
+    """The pictures that a run left of its steps, in their order.
+
+    Args:
+        folder: its `snapshots/`, or `frames_folder`; it need not be there.
+    """
+    named = [(_PICTURE.fullmatch(path.name), path) for path in folder.glob("step_*")]
+    return dict(sorted((int(match[1]), path) for match, path in named if match))
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from overpaint.errors import ImageError
 from overpaint.pictures.io import read_picture
+from overpaint.records.run_folder import pictures_by_step
 from overpaint.runs.kept import Kept
 from overpaint.tracking import keys
 from overpaint.tracking.port import Tracker
@@ -25,11 +25,8 @@ def catch_up(
         is_published: whether the snapshot of a step is told.
     """
     rows = {int(row["step"]): row for row in kept.history}
-    pictures = {
-        int(found[1]): path
-        for path in snapshots.glob("step_*.png")
-        if (found := re.fullmatch(r"step_(\d+)\.png", path.name)) and is_published(int(found[1]))
-    }
+    found = pictures_by_step(snapshots)
+    pictures = {step: path for step, path in found.items() if is_published(step)}
     for step in sorted({*rows, *pictures}):
         if step > kept.completed:
             break

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 # What may differ from what a run began with: it does not touch the picture. `schedule.steps` may
 # grow.
-_FREE = ("tracking.", "output.copy", "snapshots.", "checkpoint.", "tune.")
+_FREE = ("tracking.", "output.copy", "output.timelapse", "snapshots.", "checkpoint.", "tune.")
 
 
 def resume(

@@ -18,6 +18,7 @@ from overpaint.building.shelf import ALONE, Siblings
 from overpaint.building.sources import Sources, read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.callbacks.checkpoints import SaveCheckpoints
+from overpaint.callbacks.frames import KeepFrames
 from overpaint.callbacks.snapshots import Snapshots
 from overpaint.callbacks.speed import MeasureSpeed
 from overpaint.console import command
@@ -29,9 +30,11 @@ from overpaint.pictures.io import save_picture
 from overpaint.records.checkpoints import CheckpointFolder, Origin
 from overpaint.records.environment import save_environment, versions
 from overpaint.records.result import RunResult
-from overpaint.records.run_folder import create_run_folder, kept_if_begun
+from overpaint.records.run_folder import create_run_folder, frames_folder, kept_if_begun
 from overpaint.records.settings import save_settings
+from overpaint.reports.film import FILM_EDGE, film_steps
 from overpaint.runs.catching_up import catch_up
+from overpaint.runs.film import keep_timelapse
 from overpaint.runs.kept import Kept
 from overpaint.runs.pyramid import optimise
 from overpaint.runs.telling import tell_inputs, tell_result
@@ -137,6 +140,8 @@ def carry_out(
             with interrupts.held():
                 painted = _optimise(job, interrupts, tracker, console, callbacks)
                 _save(job, painted, tracker)
+                if job.config.output.timelapse:
+                    keep_timelapse(job.folder, painted.image, painted.steps)
                 if not painted.interrupted:
                     job.checkpoints.finish()
                 result, exit_code = painted, _exit_code(painted)
@@ -232,12 +237,29 @@ def _optimise(
         tune_command=f"{command('tune-lr')} --config {shlex.quote(str(folder / 'config.yaml'))}",
         kept=kept,
         shelf=job.siblings.shelf,
-        callbacks=[snapshots, keeping, MeasureSpeed(tracker.log_numbers), *callbacks],
+        callbacks=[
+            *(snapshots, keeping, *_frames(job), MeasureSpeed(tracker.log_numbers)),
+            *callbacks,
+        ],
         loggers=[CsvLogger(folder / "metrics.csv", rows), *tracker.loggers],
         on_finding=lambda found: tracker.log_warning(keys.rate_warning(found.kind), found.message),
         console=console,
     )
     return RunResult(**vars(painted), folder=folder)
+
+
+def _frames(job: Job) -> list[pl.Callback]:
+    """What keeps pictures for a time-lapse, if there is to be one."""
+    if not job.config.output.timelapse:
+        return []
+    return [
+        KeepFrames(
+            frames_folder(job.folder),
+            steps=film_steps(job.config.schedule.steps),
+            edge=FILM_EDGE,
+            completed=0 if job.kept is None else job.kept.completed,
+        )
+    ]
 
 
 def _save(job: Job, result: RunResult, tracker: Tracker) -> None:

@@ -209,6 +209,7 @@ class OutputConfig:
 
     dir: FileName = "runs"
     copy: FileName | None = None
+    timelapse: bool = False
 
 
 @dataclass(frozen=True)
