@@ -41,10 +41,16 @@ class Given:
         styles = styles or pictures
         _refuse_twice([*settings, *more], content, styles)
         self._config: str = arguments.config
-        self.settings = [*settings, *more]
+        self.settings: list[str] = [*settings, *more]
         """The `key=value` words."""
         self._content: str | None = content
         self._styles: list[str] = styles
+
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """The photo and the paintings among the words, by their settings."""
+        photo = {} if self._content is None else {"content.image": self._content}
+        return {**photo, **({"style.images": self._styles} if self._styles else {})}
 
     def load(self, task: schema.Task, more: Mapping[str, Any] | None = None) -> schema.Config:
         """The checked settings.

@@ -13,6 +13,7 @@ from overpaint.console import command
 from overpaint.errors import ConfigError
 from overpaint.exits import DONE, INTERRUPTED
 from overpaint.loading import uncollected
+from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_yaml
 from overpaint.starting import interrupts_quit
 from overpaint.streams import deliver
@@ -26,6 +27,7 @@ _EXAMPLES = {
     "--config mine.yaml": "your own settings",
     "--config paper --print-config": "what would be used",
     "--resume runs/RUN": "go on with a run that was stopped",
+    "--like painted.png style.weight=3": "the run that made it, but for one setting",
 }
 
 
@@ -47,6 +49,11 @@ input, 130 after Ctrl-C, 143 after SIGTERM (the picture so far is kept).""",
     )
     parser.add_argument("--print-config", action="store_true", help="show the settings and exit")
     parser.add_argument(
+        "--like",
+        metavar="RESULT.png",
+        help="repeat the run that left this PNG, with its settings and pictures; others may follow",
+    )
+    parser.add_argument(
         "--resume",
         metavar="RUN",
         help="go on with the run in this folder; of its settings, schedule.steps may grow, and "
@@ -60,7 +67,7 @@ def _stylize(arguments: argparse.Namespace, console: Console) -> int:
     if arguments.resume is not None:
         return _resume(arguments, output, console)
     with interrupts_quit():
-        config = Given(arguments).load("run", output)
+        config = _config(arguments, output)
     if arguments.print_config:
         deliver(to_yaml(config, encoding=sys.stdout.encoding))
         return DONE
@@ -71,9 +78,24 @@ def _stylize(arguments: argparse.Namespace, console: Console) -> int:
     return INTERRUPTED if stylize(config, console=console).interrupted else DONE
 
 
+def _config(arguments: argparse.Namespace, output: Mapping[str, str]) -> Config:
+    """The settings of a run that begins."""
+    given = Given(arguments)
+    if arguments.like is None:
+        return given.load("run", output)
+    if arguments.config != "default":
+        raise ConfigError(
+            f"--like and --config: '{arguments.like}' has its settings; add key=value alone."
+        )
+    from overpaint.runs.like import config_like
+
+    return config_like(arguments.like, given.settings, values={**given.pictures, **output})
+
+
 def _resume(arguments: argparse.Namespace, output: Mapping[str, str], console: Console) -> int:
     pictures, settings = part_words(arguments.words)
-    named = [*pictures, arguments.content, arguments.style, arguments.print_config or None]
+    named = [*pictures, arguments.content, arguments.style, arguments.like]
+    named.append(arguments.print_config or None)
     if arguments.config != "default" or any(one is not None for one in named):
         raise ConfigError("--resume: the run has its pictures and settings; add key=value alone.")
     with uncollected(), interrupts_quit():

@@ -43,7 +43,7 @@ def decoded(data: bytes, name: str | Path) -> Image.Image:
         NotEnoughMemoryError: if there is not enough memory to decode it.
     """
     faults: list[str] = []
-    with _quiet_pillow() as remarks, _quiet_libtiff(data):
+    with quiet_pillow() as remarks, _quiet_libtiff(data):
         try:
             picture = _decoded_somehow(data, faults)
         except MemoryError:
@@ -131,7 +131,7 @@ def _detail(error: Exception) -> str:
 
 
 @contextmanager
-def _quiet_pillow() -> Iterator[list[str]]:
+def quiet_pillow() -> Iterator[list[str]]:
     """Keeps Pillow's warnings and log lines from the screen.
 
     Yields:

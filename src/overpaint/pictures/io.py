@@ -5,14 +5,15 @@ from __future__ import annotations
 import errno
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
-from overpaint.errors import ImageError, NotEnoughMemoryError, WriteError
+from overpaint.errors import ImageError, NotEnoughMemoryError, WriteError, brief
 from overpaint.files import write_bytes
-from overpaint.pictures.decoding import decoded
+from overpaint.pictures.decoding import decoded, quiet_pillow
 from overpaint.pictures.formats import SAVE_OPTIONS
 
 _LARGEST_FILE = 1 << 31  # bytes; more than any picture that is not refused for its pixels
@@ -106,6 +107,27 @@ def require_edge(
             f"chosen layers need {minimum} on each edge; {larger}crop the picture, or choose "
             "shallower layers."
         )
+
+
+def read_png_text(path: str | Path) -> dict[str, str]:
+    """Reads the texts in a PNG: keyword to text, of its tEXt, zTXt and iTXt chunks.
+
+    Pillow keeps each of them under a megabyte, unpacked.
+
+    Raises:
+        ImageError: if the file is missing, no PNG, or its texts are damaged.
+    """
+    data = read_bytes(path)
+    with quiet_pillow():
+        try:
+            with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+                with suppress(OSError, SyntaxError):  # pixels cut short; texts may be before them
+                    picture.load()
+                return {key: str(one) for key, one in picture.info.items() if isinstance(one, str)}
+        except UnidentifiedImageError:
+            raise ImageError(f"'{path}': not a PNG, or a damaged one.") from None
+        except Exception as error:  # on damaged files Pillow's readers raise nearly anything
+            raise ImageError(f"'{path}': its texts cannot be read ({brief(error)}).") from error
 
 
 def save_picture(

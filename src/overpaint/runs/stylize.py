@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
 from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.pictures.io import save_picture
 from overpaint.records.checkpoints import CheckpointFolder, Origin
 from overpaint.records.environment import save_environment, versions
+from overpaint.records.provenance import provenance_text
 from overpaint.records.result import RunResult
 from overpaint.records.run_folder import create_run_folder, frames_folder, kept_if_begun
 from overpaint.records.settings import save_settings
@@ -264,12 +264,12 @@ def _frames(job: Job) -> list[pl.Callback]:
 
 def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
     config, weights, picture = job.config, job.sources.weights, result.folder / "result.png"
-    text = {
-        "Software": f"overpaint {versions()['overpaint']}",
-        "overpaint settings": to_yaml(repeatable(config, weights_sha256=weights.sha256)),
-        "overpaint versions": json.dumps(versions()),
-        "overpaint weights": f"{weights.name}, sha256 {weights.sha256}",
-    }
+    text = provenance_text(
+        to_yaml(repeatable(config, weights_sha256=weights.sha256)),
+        inputs=job.hashes,
+        versions=versions(),
+        weights=f"{weights.name}, sha256 {weights.sha256}",
+    )
     faults: list[WriteError] = []
     with put_off(faults):
         save_picture(result.image, picture, text)

@@ -7,6 +7,7 @@ reported at once, before PyTorch is imported or a weight is read.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,15 +24,19 @@ from overpaint.settings.shipped import find_preset
 from overpaint.settings.writing import literal
 
 _ESCAPE = "; for the characters themselves, write \\${"
-_UNREADABLE = (OmegaConfBaseException, yaml.YAMLError, ValueError)  # a number too long to read
+# A number too long to read is a ValueError, brackets too many deep are a RecursionError.
+_UNREADABLE = (OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError)
+_REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # without a backslash that is its own
 
 
 def load_config(
     path: str | Path | None = None,
     overrides: Sequence[str] = (),
     *,
+    text: str | None = None,
     values: Mapping[str, Any] | None = None,
     task: Task = "run",
+    with_files: bool = True,
 ) -> Config:
     """Reads, merges and checks the settings of one run.
 
@@ -40,8 +45,11 @@ def load_config(
             `find_preset`; `None` for the defaults alone.
         overrides: `"section.key=value"` strings. A text is taken as it was typed, other values are
             YAML, see `parsing.read_word`.
+        text: YAML of a run's own settings, in which nothing is filled in; `path` is where it is
+            from.
         values: dotted key to value, taken as they are and last: for paths that are no YAML.
         task: what the settings are for, see `resolved`.
+        with_files: whether the files that they name must be there.
 
     Returns:
         Settings that the task can start from, see `resolved`.
@@ -51,7 +59,9 @@ def load_config(
     """
     settings = dataclasses.asdict(Config())
     problems: list[str] = []
-    if path is not None:
+    if text is not None:
+        _merge(settings, _parse_literal(text), "", problems)
+    elif path is not None:
         _merge(settings, _read_yaml(find_preset(path)), "", problems)
     for override in overrides:
         key, separator, text = override.partition("=")
@@ -69,7 +79,7 @@ def load_config(
         _assign(settings, key, literal(value), problems)
     merged = OmegaConf.create(settings, flags={"allow_objects": True})  # types are checked later
     filled = _filled(merged, "", problems)
-    config, found = check(filled, task=task)
+    config, found = check(filled, task=task, with_files=with_files)
     if problems or found:
         raise ConfigError(problems + found)
     return config
@@ -85,15 +95,47 @@ def _value(key: str, text: str) -> Any:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        loaded = read_yaml(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--config: cannot read '{path}': {_first_line(error)}.") from error
+    return _parse(text, f"--config: '{path}' ")
+
+
+def _parse(text: str, whose: str) -> dict[str, Any]:
+    try:
+        loaded = read_yaml(text)
     except _UNREADABLE as error:
         detail = " ".join(str(error).split())
-        raise ConfigError(f"--config: '{path}' is not valid YAML: {detail}") from error
+        raise ConfigError(f"{whose}is not valid YAML: {detail}") from error
+    except OSError as error:  # how OmegaConf refuses a number alone
+        raise ConfigError(f"{whose}holds no settings ({_first_line(error)}).") from error
     if not isinstance(loaded, dict):
-        raise ConfigError(f"--config: '{path}' holds no settings (expected 'section: ...' lines).")
+        raise ConfigError(f"{whose}holds no settings (expected 'section: ...' lines).")
     return {str(key): value for key, value in loaded.items()}
+
+
+def _parse_literal(text: str) -> dict[str, Any]:
+    """YAML as runs write it: no references within it, none to the environment.
+
+    A picture from elsewhere may say anything, and copies of copies fill any memory.
+    """
+    try:
+        events = yaml.parse(text, Loader=yaml.SafeLoader)
+        refers = any(isinstance(event, yaml.AliasEvent) for event in events)
+    except _UNREADABLE:
+        refers = False  # told below
+    loaded = {} if refers else _parse(text, "")
+    if refers or _has_reference(loaded):
+        raise ConfigError("not written by a run: there are references (*name or ${name}) in them.")
+    return loaded
+
+
+def _has_reference(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_reference(one) for pair in value.items() for one in pair)
+    if isinstance(value, list):
+        return any(map(_has_reference, value))
+    return isinstance(value, str) and bool(_REFERENCE.search(value))
 
 
 def _assign(settings: dict[str, Any], key: str, value: Any, problems: list[str]) -> None:

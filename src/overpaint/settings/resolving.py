@@ -33,11 +33,13 @@ def resolved(config: Config, *, task: Task = "run") -> Config:
     return config
 
 
-def check(settings: Mapping[str, Any], *, task: Task) -> tuple[Config, list[str]]:
+def check(
+    settings: Mapping[str, Any], *, task: Task, with_files: bool = True
+) -> tuple[Config, list[str]]:
     """What `resolved` does, with plain values, and with the problems instead of an error."""
     config, problems = to_config(settings, task=task)
     config = _with_pictures(_with_statistics(_with_rate(config)))
-    return config, problems + find_problems(config, task=task)
+    return config, problems + find_problems(config, task=task, with_files=with_files)
 
 
 def _with_rate(config: Config) -> Config:

@@ -18,12 +18,13 @@ WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt")
 PROJECT_WITHOUT, NAME_AT_MOST, TAG_AT_MOST = "/\\#?%:", 128, 64
 
 
-def find_problems(config: Config, *, task: Task = "run") -> list[str]:
+def find_problems(config: Config, *, task: Task = "run", with_files: bool = True) -> list[str]:
     """Checks everything that can be checked without decoding a picture or reading a weight.
 
     Args:
         config: settings of the right types.
         task: `run` ignores `tune.*`; `tune` needs no learning rate.
+        with_files: whether the disk is looked at.
 
     Returns:
         One line per fault, naming the setting, the value received and the way out; empty if none.
@@ -33,7 +34,7 @@ def find_problems(config: Config, *, task: Task = "run") -> list[str]:
         *_layer_problems("content.layers", config.content.layers),
         *_layer_problems("style.layers", config.style.layers),
         *_size_problems("image.size", config.image.size, config),
-        *_file_problems(config),
+        *(_file_problems(config) if with_files else ()),
         *_clashes(config),
         *_tracking_problems(config.tracking),
         *needed_for_the_task(config),

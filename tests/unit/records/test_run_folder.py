@@ -7,7 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from overpaint.records import run_folder
-from overpaint.records.run_folder import create_run_folder, kept_if_begun, remove_run_folder
+from overpaint.records.run_folder import (
+    create_run_folder,
+    kept_if_begun,
+    pictures_by_step,
+    remove_run_folder,
+)
 
 
 @pytest.fixture
@@ -108,3 +113,12 @@ def test_a_new_folder_of_runs_stays_with_another_run_in_it(tmp_path: Path) -> No
     folders = [create_run_folder(tmp_path / "runs", "photo.jpg", ["a.jpg"]) for _ in range(2)]
     remove_run_folder(folders[0], in_new_root=True)
     assert [folder.exists() for folder in folders] == [False, True]
+
+
+def test_pictures_are_found_by_their_step(tmp_path: Path) -> None:
+    for name in ("step_00010.png", "step_00002.jpg", "step_100000.png", "step_x.png", "a.png"):
+        (tmp_path / name).touch()
+    found = pictures_by_step(tmp_path)
+    assert list(found) == [2, 10, 100_000]
+    assert found[10] == tmp_path / "step_00010.png"
+    assert pictures_by_step(tmp_path / "nothing") == {}
