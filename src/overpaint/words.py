@@ -63,16 +63,6 @@ class Given:
             self._config, self.settings, values={**self.pictures, **(more or {})}, task=task
         )
 
-    @property
-    def pictures(self) -> dict[str, Any]:
-        """The settings of the pictures that are named by words of their own, to their values."""
-        named: dict[str, Any] = {}
-        if self._content is not None:
-            named["content.image"] = self._content
-        if self._styles:
-            named["style.images"] = self._styles
-        return named
-
     def words(self, *, without: tuple[str, ...] = ()) -> list[str]:
         """Words that give the same settings, without those that begin so."""
         pictures = [] if self._content is None else ["--content", self._content]

@@ -15,6 +15,8 @@ from conftest import REPOSITORY, wandb_history, wandb_records, wandb_summary
 from PIL import Image
 
 import overpaint.reports.compare
+import overpaint.runs.film
+import overpaint.runs.like
 import overpaint.runs.resume
 import overpaint.runs.stylize
 import overpaint.tracking.wandb.dashboard
@@ -134,7 +136,7 @@ def test_readme_opens_with_the_two_lines() -> None:
 
 
 CALL = re.compile(
-    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare|dashboard)\.py)|overpaint)"
+    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare|dashboard|film)\.py)|overpaint)"
     r"(?: (.*))?$"
 )
 
@@ -170,6 +172,8 @@ def test_a_command_in_the_documents_is_valid(
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr(overpaint.reports.compare, "write_page", begin)
     monkeypatch.setattr(overpaint.runs.stylize, "stylize", begin)
+    monkeypatch.setattr(overpaint.runs.like, "config_like", begin)
+    monkeypatch.setattr(overpaint.runs.film, "film", begin)
     monkeypatch.setattr(overpaint.runs.resume, "resume", begin)
     monkeypatch.setattr(overpaint.tuning.tune, "tune", begin)
     monkeypatch.setattr(overpaint.tuning.series, "compare_rates", begin)
@@ -184,6 +188,7 @@ def test_a_command_in_the_documents_is_valid(
         "scripts/tune_lr.py": "tune-lr",
         "scripts/compare.py": "compare",
         "scripts/dashboard.py": "dashboard",
+        "scripts/film.py": "film",
     }
     given = [stood_for.get(word, word) for word in shlex.split(words)]
     status = run(given, task=tasks.get(script))
