@@ -18,7 +18,7 @@ _EXAMPLES = {
 
 _TASK = """Make a time-lapse of a run, finished or stopped, from the snapshots that it left.
 
-At most 9 seconds and 8 MB: H.264 with the extra `film` (pip install 'overpaint[film]'), else an
+At most 6 seconds and 8 MB: H.264 with the extra `film` (pip install 'overpaint[film]'), else an
 animated WebP. A run with output.timelapse=true keeps more pictures and makes its film itself."""
 
 

@@ -123,7 +123,9 @@ def read_png_text(path: str | Path) -> dict[str, str]:
             with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
                 with suppress(OSError, SyntaxError):  # pixels cut short; texts may be before them
                     picture.load()
-                return {key: str(one) for key, one in picture.info.items() if isinstance(one, str)}
+                return {
+                    str(key): str(one) for key, one in picture.info.items() if isinstance(one, str)
+                }
         except UnidentifiedImageError:
             raise ImageError(f"'{path}': not a PNG, or a damaged one.") from None
         except Exception as error:  # on damaged files Pillow's readers raise nearly anything

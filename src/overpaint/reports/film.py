@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image
 
 from overpaint.errors import ImageError, WriteError, brief
@@ -22,17 +23,17 @@ FILM_SUFFIXES = (".mp4", ".webp")
 FILM_EDGE = 512
 """Longer edge of a film's pictures in pixels, at most."""
 
-_FRAMES = 193  # at most; 8 seconds
-_FASTEST, _SLOWEST, _SECONDS = 24, 2, 5  # pictures a second, and what short films aim at
+_FRAMES = 97  # at most; 5 seconds, and as many pictures as cost little
+_SLOWEST, _SECONDS = 2, 5  # pictures a second, and how long they last if they are many
 _LARGEST = 8_000_000  # bytes
-_MP4_EDGE, _MP4_LEAST = FILM_EDGE, 16  # x264 takes no less
-# 9 seconds of 6 Mbit/s and what its buffer holds are under 8 MB, whatever the pictures.
-_X264 = {"preset": "medium", "crf": "18", "maxrate": "6000k", "bufsize": "3000k"}
+_LEAST_EDGE = 16  # x264 takes no less
+# 6 seconds of 6 Mbit/s and what its buffer holds are under 8 MB, whatever the pictures.
+_X264 = {"preset": "veryfast", "crf": "18", "maxrate": "6000k", "bufsize": "3000k"}
 _BT709, _STUDIO_RANGE = 1, 1  # as H.264 numbers them
 # Room before the pictures for the list of them, so that a browser can begin before it has them all.
 _MOOV = {"moov_size": "16384"}
 # Pillow holds all pictures of an animation in memory, and knows no rate of bytes.
-_WEBP_EDGE, _WEBP_FRAMES, _WEBP_QUALITIES = 320, 97, (80, 50, 20, 0)
+_WEBP_EDGE, _WEBP_QUALITIES = 320, (80, 50, 20, 0)
 
 
 def film_steps(last: int) -> list[int]:
@@ -65,7 +66,7 @@ def has_h264() -> bool:
 
 
 def save_film(pictures: Sequence[Path], last: Image.Image, path: Path) -> float:
-    """Makes a film of at most 9 seconds and 8 MB, whole or not at all.
+    """Makes a film of at most 6 seconds and 8 MB, whole or not at all.
 
     All pictures are brought to one size: that of the last one, with even edges, the longer one at
     most 512 pixels. What cannot be read is left out.
@@ -82,9 +83,9 @@ def save_film(pictures: Sequence[Path], last: Image.Image, path: Path) -> float:
         WriteError: if it cannot be written or encoded.
     """
     is_mp4 = path.suffix.lower() == ".mp4"
-    edge, most = (_MP4_EDGE, _FRAMES) if is_mp4 else (_WEBP_EDGE, _WEBP_FRAMES)
-    chosen = _thinned(pictures, most - 1)
-    rate = min(_FASTEST, max(_SLOWEST, math.ceil((len(chosen) + 1) / _SECONDS)))
+    chosen = _thinned(pictures, _FRAMES - 1)
+    rate = max(_SLOWEST, math.ceil((len(chosen) + 1) / _SECONDS))
+    edge = FILM_EDGE if is_mp4 else _WEBP_EDGE
     shown = _of_one_size(chosen, last, _even(size_of(last), edge))
     if is_mp4:
         data, seconds = _mp4(shown, rate, path)
@@ -102,7 +103,7 @@ def _thinned(pictures: Sequence[Path], most: int) -> list[Path]:
 def _even(size: tuple[int, int], edge: int) -> tuple[int, int]:
     """A (height, width) like `size` as H.264 takes it: colours are stored for squares of 2x2."""
     height, width = fit_size(size, min(edge, max(size)))
-    return max(_MP4_LEAST, height // 2 * 2), max(_MP4_LEAST, width // 2 * 2)
+    return max(_LEAST_EDGE, height // 2 * 2), max(_LEAST_EDGE, width // 2 * 2)
 
 
 def _of_one_size(
@@ -145,7 +146,8 @@ def _mp4(pictures: Iterator[Image.Image], rate: int, path: Path) -> tuple[bytes,
 def _frame(picture: Image.Image) -> av.VideoFrame:
     import av
 
-    return av.VideoFrame.from_image(picture).reformat(format="yuv420p", dst_colorspace="ITU709")
+    frame = av.VideoFrame.from_ndarray(np.asarray(picture), format="rgb24")
+    return frame.reformat(format="yuv420p", dst_colorspace="ITU709")
 
 
 def _webp(pictures: Sequence[Image.Image], rate: int) -> tuple[bytes, float]:
