@@ -49,12 +49,16 @@ def main() -> None:
     parser.add_argument("--config", default="configs/default.yaml", help="%(default)s")
     parser.add_argument("--size", type=int, default=256, metavar="PX", help="%(default)s")
     parser.add_argument("--repeats", type=int, default=5, help="turns (%(default)s)")
+    parser.add_argument(
+        "--timelapse", action="store_true", help="the tracked run makes its time-lapse, too"
+    )
     arguments = parser.parse_intermixed_args()
     runs: dict[str, list[float]] = {mode: [] for mode in MODES}
     steps: dict[str, list[float]] = {mode: [] for mode in MODES}
     with tempfile.TemporaryDirectory() as folder:
         words = [*arguments.overrides, f"image.size={arguments.size}", f"output.dir={folder}"]
         given = [[*words, f"tracking.mode={mode}"] for mode in MODES]
+        given[1].append(f"output.timelapse={str(arguments.timelapse).lower()}")
         with (
             process(serve, arguments.config, given[0]) as one,
             process(serve, arguments.config, given[1]) as other,

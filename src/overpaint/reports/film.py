@@ -23,7 +23,7 @@ FILM_SUFFIXES = (".mp4", ".webp")
 FILM_EDGE = 512
 """Longer edge of a film's pictures in pixels, at most."""
 
-_FRAMES = 97  # at most; 5 seconds, and as many pictures as cost little
+_FRAMES = 73  # at most; 5 seconds, and as many pictures as cost little
 _SLOWEST, _SECONDS = 2, 5  # pictures a second, and how long they last if they are many
 _LARGEST = 8_000_000  # bytes
 _LEAST_EDGE = 16  # x264 takes no less
