@@ -230,16 +230,16 @@ def test_a_sweep_that_was_stopped_goes_on_where_it_was(
 def test_an_interrupt_while_files_are_written_stops_before_the_next_trial(
     small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = overpaint.runs.stylize._save
+    saved = overpaint.runs.stylize.save_result
 
     def save(*arguments: Any) -> None:
         interrupt()
         saved(*arguments)
 
-    monkeypatch.setattr(overpaint.runs.stylize, "_save", save)
+    monkeypatch.setattr(overpaint.runs.stylize, "save_result", save)
     folder = swept(WEIGHTS, *small, status=130)
     assert [row["status"] for row in rows(folder)] == ["done"]
-    monkeypatch.setattr(overpaint.runs.stylize, "_save", saved)
+    monkeypatch.setattr(overpaint.runs.stylize, "save_result", saved)
     assert run(["sweep", "--resume", str(folder)]) == 0
     assert [row["status"] for row in rows(folder)] == 4 * ["done"]
 

@@ -19,8 +19,9 @@ from overpaint.files import remove_leftovers
 from overpaint.records.checkpoints import CheckpointFolder, Origin
 from overpaint.records.environment import versions
 from overpaint.records.result import RunResult
+from overpaint.runs.job import Job, input_hashes
 from overpaint.runs.kept import Kept
-from overpaint.runs.stylize import Job, carry_out, input_hashes
+from overpaint.runs.stylize import carry_out
 from overpaint.settings.differences import differing_settings
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config

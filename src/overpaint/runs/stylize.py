@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -14,30 +13,27 @@ from rich.console import Console
 from overpaint.building.memory import shortage_told
 from overpaint.building.places import require_places
 from overpaint.building.shelf import ALONE, Siblings
-from overpaint.building.sources import Sources, read_sources
+from overpaint.building.sources import read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.callbacks.checkpoints import SaveCheckpoints
 from overpaint.callbacks.frames import KeepFrames
 from overpaint.callbacks.snapshots import Snapshots
 from overpaint.callbacks.speed import MeasureSpeed
 from overpaint.console import command
-from overpaint.errors import DivergedError, WriteError
-from overpaint.files import put_off
+from overpaint.errors import DivergedError
 from overpaint.interrupts import Interrupts, followed_interrupts
-from overpaint.losses.objective import MAIN_LOSSES
-from overpaint.pictures.io import save_picture
 from overpaint.records.checkpoints import CheckpointFolder, Origin
-from overpaint.records.environment import save_environment, versions
-from overpaint.records.provenance import provenance_text
+from overpaint.records.environment import versions
 from overpaint.records.result import RunResult
 from overpaint.records.run_folder import create_run_folder, frames_folder, kept_if_begun
 from overpaint.records.settings import save_settings
 from overpaint.reports.film import FILM_EDGE, film_steps
 from overpaint.runs.catching_up import catch_up
 from overpaint.runs.film import keep_timelapse
-from overpaint.runs.kept import Kept
+from overpaint.runs.job import Job, input_hashes
 from overpaint.runs.pyramid import optimise
-from overpaint.runs.telling import tell_inputs, tell_result
+from overpaint.runs.saving import save_result
+from overpaint.runs.telling import tell_inputs
 from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import repeatable, to_yaml, with_absolute_paths
@@ -46,29 +42,6 @@ from overpaint.tracking.csv import CsvLogger
 from overpaint.tracking.port import Tracker
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run that begins, or goes on."""
-
-    config: Config
-    """Resolved settings."""
-    sources: Sources
-    hashes: Mapping[str, str]
-    """The setting of each picture to the SHA-256 of its file."""
-    checkpoints: CheckpointFolder
-    """Of the run folder; locked."""
-    kept: Kept | None = None
-    """Where it goes on from."""
-    tracking_id: str | None = None
-    """Of the run at W&B that goes on."""
-    siblings: Siblings = ALONE
-
-    @property
-    def folder(self) -> Path:
-        """Absolute path of the run folder."""
-        return self.checkpoints.run
 
 
 def stylize(
@@ -119,15 +92,6 @@ def stylize(
         return carry_out(job, console=console, callbacks=callbacks)
 
 
-def input_hashes(config: Config, sources: Sources) -> dict[str, str]:
-    """The setting of each picture that a run reads to the SHA-256 of the bytes that were read."""
-    names = {"content.image": config.content.image}
-    names |= {f"style.images[{i}]": name for i, name in enumerate(config.style.images)}
-    if config.init.mode == "file" and config.init.file:
-        names["init.file"] = config.init.file
-    return {setting: sources.inputs.hashes[name] for setting, name in names.items()}
-
-
 def carry_out(
     job: Job, *, console: Console | None = None, callbacks: Sequence[pl.Callback] = ()
 ) -> RunResult:
@@ -139,7 +103,7 @@ def carry_out(
         try:
             with interrupts.held():
                 painted = _optimise(job, interrupts, tracker, console, callbacks)
-                _save(job, painted, tracker)
+                save_result(job, painted, tracker)
                 if job.config.output.timelapse:
                     keep_timelapse(job.folder, painted.image, painted.steps)
                 if not painted.interrupted:
@@ -260,52 +224,3 @@ def _frames(job: Job) -> list[pl.Callback]:
             completed=0 if job.kept is None else job.kept.completed,
         )
     ]
-
-
-def _save(job: Job, result: RunResult, tracker: Tracker) -> None:
-    config, weights, picture = job.config, job.sources.weights, result.folder / "result.png"
-    text = provenance_text(
-        to_yaml(repeatable(config, weights_sha256=weights.sha256)),
-        inputs=job.hashes,
-        versions=versions(),
-        weights=f"{weights.name}, sha256 {weights.sha256}",
-    )
-    faults: list[WriteError] = []
-    with put_off(faults):
-        save_picture(result.image, picture, text)
-    if config.output.copy:
-        with put_off(faults):
-            save_picture(result.image, config.output.copy, text)
-    facts = {
-        **result.facts(),
-        "tracking": tracker.mode,
-        "weights": weights.facts(),
-        "copy": with_absolute_paths(config).output.copy,
-        "inputs": dict(job.hashes),
-    }
-    with put_off(faults):
-        save_environment(result.folder / "environment.json", facts)
-    _say_where(result, [picture, config.output.copy], faults)
-    if result.diverged:
-        tracker.log_warning(keys.DIVERGED, result.diverged)
-    files = [path for path in (picture, result.folder / "config.yaml") if path.exists()]
-    before = 0 if job.kept is None else job.kept.completed
-    tell_result(tracker, config, job.sources, result, files, resumed_at=before)
-    if faults:
-        raise faults[0]
-
-
-def _say_where(
-    result: RunResult, pictures: Sequence[str | Path | None], faults: Sequence[WriteError]
-) -> None:
-    """Where the result is, and but for the first, which is raised, what could not be written."""
-    unwritten = [fault.filename for fault in faults]
-    written = [path for path in pictures if path and str(path) not in unwritten]
-    if written:
-        logger.info(
-            "Result: %s (%d steps in %.1f s, %s)",
-            *(written[0], result.steps, result.seconds),
-            ", ".join(f"{name} {result.losses[name]:.4g}" for name in MAIN_LOSSES),
-        )
-    for fault in faults[1:]:
-        logger.error("error: %s", fault)
