@@ -9,7 +9,8 @@ from overpaint.records.environment import versions
 from overpaint.settings.schema import PROJECT, Config
 from overpaint.settings.writing import to_dict
 from overpaint.tracking.port import Tracker
-from overpaint.tracking.wandb.opening import RunNames, open_wandb
+from overpaint.tracking.wandb.naming import RunNames
+from overpaint.tracking.wandb.opening import open_wandb
 
 
 def open_tracking(

@@ -23,7 +23,8 @@ FILM_SUFFIXES = (".mp4", ".webp")
 FILM_EDGE = 512
 """Longer edge of a film's pictures in pixels, at most."""
 
-_FRAMES = 73  # at most; 5 seconds, and as many pictures as cost little
+# At most; a picture costs 2 ms, so that those of a short run, one in so many steps, are fewer.
+_FRAMES, _FEW, _EACH = 73, 25, 4
 _SLOWEST, _SECONDS = 2, 5  # pictures a second, and how long they last if they are many
 _LARGEST = 8_000_000  # bytes
 _LEAST_EDGE = 16  # x264 takes no less
@@ -45,7 +46,7 @@ def film_steps(last: int) -> list[int]:
     Args:
         last: step of the run.
     """
-    n = _FRAMES - 1
+    n = min(_FRAMES, max(_FEW, last // _EACH + 1)) - 1
     return sorted({(last * i * i + n * n // 2) // (n * n) for i in range(n + 1)})
 
 
@@ -114,8 +115,16 @@ def _of_one_size(
             picture = read_picture(path)
         except ImageError:  # cut short when the run was
             continue
-        yield resize(picture, size)
-    yield resize(last, size)
+        yield _brought_to(size, picture)
+    yield _brought_to(size, last)
+
+
+def _brought_to(size: tuple[int, int], picture: Image.Image) -> Image.Image:
+    """As large as (height, width); a row or column too many is cut off, which blurs nothing."""
+    height, width = size
+    if 0 <= picture.height - height < 2 and 0 <= picture.width - width < 2:
+        return picture.crop((0, 0, width, height))
+    return resize(picture, size)
 
 
 def _mp4(pictures: Iterator[Image.Image], rate: int, path: Path) -> tuple[bytes, float]:

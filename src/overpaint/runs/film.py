@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
@@ -54,19 +56,29 @@ def film(run: str | Path, output: str | Path | None = None) -> Path:
     return path
 
 
-def keep_timelapse(run: Path, last: Image.Image, step: int) -> None:
-    """Makes the time-lapse of a run that has just ended or stopped; a failure costs a warning.
+@contextmanager
+def timelapse_kept(run: Path, last: Image.Image, step: int) -> Iterator[None]:
+    """Makes the time-lapse of a run that has just ended or stopped, beside what is done inside.
+
+    The encoder needs no interpreter, and whoever writes files and talks to a tracker waits much. A
+    failure costs a warning.
 
     Args:
         run: its folder.
         last: the picture that it ended with.
         step: of that picture.
     """
+    path = run / f"timelapse{film_suffix()}"
     before = [picture for at, picture in _pictures(run).items() if at < step]
-    try:
-        _save(before, last, run / f"timelapse{film_suffix()}")
-    except Exception as error:  # codecs raise all kinds, and none is worth a finished picture
-        logger.warning("There is no time-lapse (%s); the picture is whole.", brief(error))
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        seconds = beside.submit(save_film, before, last, path)
+        try:
+            yield
+        finally:
+            try:
+                logger.info("Time-lapse: %s (%.1f s)", path, seconds.result())
+            except Exception as error:  # codecs raise all kinds, none worth a finished picture
+                logger.warning("There is no time-lapse (%s); the picture is whole.", brief(error))
 
 
 def _save(pictures: Iterable[Path], last: Image.Image, path: Path) -> None:

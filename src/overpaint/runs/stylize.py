@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -29,7 +30,7 @@ from overpaint.records.run_folder import create_run_folder, frames_folder, kept_
 from overpaint.records.settings import save_settings
 from overpaint.reports.film import FILM_EDGE, film_steps
 from overpaint.runs.catching_up import catch_up
-from overpaint.runs.film import keep_timelapse
+from overpaint.runs.film import timelapse_kept
 from overpaint.runs.job import Job, input_hashes
 from overpaint.runs.pyramid import optimise
 from overpaint.runs.saving import save_result
@@ -103,9 +104,8 @@ def carry_out(
         try:
             with interrupts.held():
                 painted = _optimise(job, interrupts, tracker, console, callbacks)
-                save_result(job, painted, tracker)
-                if job.config.output.timelapse:
-                    keep_timelapse(job.folder, painted.image, painted.steps)
+                with _timelapse(job, painted):
+                    save_result(job, painted, tracker)
                 if not painted.interrupted:
                     job.checkpoints.finish()
                 result, exit_code = painted, _exit_code(painted)
@@ -210,6 +210,13 @@ def _optimise(
         console=console,
     )
     return RunResult(**vars(painted), folder=folder)
+
+
+def _timelapse(job: Job, painted: RunResult) -> AbstractContextManager[None]:
+    """Makes the time-lapse meanwhile, if there is to be one."""
+    if not job.config.output.timelapse:
+        return nullcontext()
+    return timelapse_kept(job.folder, painted.image, painted.steps)
 
 
 def _frames(job: Job) -> list[pl.Callback]:

@@ -66,7 +66,11 @@ def test_steps_begin_with_the_start_and_end_with_the_last(last: int) -> None:
 
 
 def test_every_step_of_a_short_run_is_shown() -> None:
-    assert film_steps(36) == list(range(37))
+    assert film_steps(12) == list(range(13))
+
+
+def test_a_short_run_keeps_no_more_pictures_than_cost_little() -> None:
+    assert [len(film_steps(last)) for last in (48, 120, 288, 3000)] == [22, 29, 69, 73]
 
 
 def test_early_steps_are_closer_together_than_late_ones() -> None:

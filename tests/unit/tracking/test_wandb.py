@@ -20,7 +20,8 @@ from overpaint.tracking.patience import Patience
 from overpaint.tracking.port import Tracker
 from overpaint.tracking.wandb import opening as tracking
 from overpaint.tracking.wandb import surroundings
-from overpaint.tracking.wandb.opening import RunNames, open_wandb
+from overpaint.tracking.wandb.naming import RunNames
+from overpaint.tracking.wandb.opening import open_wandb
 from overpaint.tracking.wandb.quiet import nothing_said
 from overpaint.tracking.wandb.run import WandbTracker
 from overpaint.tracking.wandb.surroundings import environment, look_around

@@ -11,8 +11,7 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +20,7 @@ from overpaint.errors import TrackingError
 from overpaint.tracking.guarded import GuardedTracker
 from overpaint.tracking.patience import Patience
 from overpaint.tracking.port import Tracker
+from overpaint.tracking.wandb.naming import RunNames, named
 from overpaint.tracking.wandb.quiet import end_quietly, nothing_said
 from overpaint.tracking.wandb.run import WandbTracker
 from overpaint.tracking.wandb.surroundings import (
@@ -52,22 +52,6 @@ OFFLINE_FINISH_TIMEOUT_S = 60.0
 _DISABLED, _PATIENCE = "WANDB_DISABLED", "WANDB_HTTP_TIMEOUT"
 _TRUE = ("1", "true", "t", "yes", "y", "on")
 _MODES: Mapping[str, Literal["online", "offline"]] = {"online": "online", "offline": "offline"}
-
-
-@dataclass(frozen=True)
-class RunNames:
-    """What a run is called and where it belongs; what is None or empty is left open."""
-
-    project: str | None = None
-    name: str | None = None
-    entity: str | None = None
-    """User or team."""
-    group: str | None = None
-    """Runs of one group can be folded in the dashboard."""
-    tags: Sequence[str] = ()
-    notes: str | None = None
-    job_type: str | None = None
-    """What the run does; the dashboard can group by it."""
 
 
 def open_wandb(
@@ -185,12 +169,10 @@ def _opened(
             run = wandb.init(
                 mode=_MODES[mode],
                 dir=str(around.directory),
-                **_named(names, around.settings, defaults),
+                **named(names, around.settings, defaults),
                 config=dict(config),
                 reinit="create_new",  # a study's run is open while its trials' runs come and go
-                settings=wandb.Settings(
-                    console="off", silent=True, **_time_limits(around.settings, patience)
-                ),
+                settings=_manners(_time_limits(around.settings, patience)),
                 **going_on,
             )
         if run_id is not None:
@@ -203,6 +185,16 @@ def _opened(
             closing_s=max(CLOSING_S, around.settings.finish_timeout),
             rescue=_how_to_upload(run) if mode == "online" else None,
         )
+
+
+def _manners(time_limits: Mapping[str, Any]) -> wandb.Settings:
+    """Quiet, and without a list of all that is installed, which takes as long as all the rest.
+
+    The versions that matter are in the config.
+    """
+    import wandb
+
+    return wandb.Settings(console="off", silent=True, x_save_requirements=False, **time_limits)
 
 
 def verify(url: str) -> None:
@@ -223,26 +215,6 @@ def verify(url: str) -> None:
         raise TrackingError(f"{url} does not answer as W&B does: {_in_a_line(error)}") from error
     if not is_known:
         raise TrackingError("no W&B API key is set: run `wandb login`.")
-
-
-def _named(names: RunNames, around: wandb.Settings, defaults: RunNames) -> dict[str, Any]:
-    """Settings win over the environment and wandb's files, those over defaults."""
-    said = RunNames(
-        project=around.project,
-        name=around.run_name,
-        entity=around.entity,
-        group=around.run_group,
-        tags=tuple(around.run_tags or ()),
-        notes=around.run_notes,
-        job_type=around.run_job_type,
-    )
-    return {
-        field.name: getattr(names, field.name)
-        or getattr(said, field.name)
-        or getattr(defaults, field.name)
-        or None
-        for field in fields(RunNames)
-    }
 
 
 def _time_limits(around: wandb.Settings, patience: Patience) -> dict[str, Any]:

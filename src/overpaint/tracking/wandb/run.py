@@ -144,7 +144,7 @@ class WandbTracker(Tracker):
         import wandb
 
         values = [
-            wandb.Image(_small(value)) if isinstance(value, Image.Image) else value
+            wandb.Image(_small(value), file_type="jpg") if isinstance(value, Image.Image) else value
             for value in row.values()
         ]
         # Without a step it joins the last row, whichever that is.
