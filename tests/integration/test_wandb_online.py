@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,10 @@ class Place:
     def sync(self, url: str, said: str) -> None:
         """The `wandb sync` that a run has named."""
         ((options, folder),) = re.findall(r"wandb (sync (?:--\S+ )*)(\S+)", said)
+        (log,) = (self.run / folder).glob("*.wandb")
+        deadline = time.monotonic() + 10
+        while log.stat().st_size < 1000 and time.monotonic() < deadline:
+            time.sleep(0.1)  # wandb-core, left to itself, writes it down after the run has ended
         done = self._run(["-m", "wandb", *options.split(), str(self.run / folder)], url, KEY)
         assert done.returncode == 0, done.stdout + done.stderr
 
