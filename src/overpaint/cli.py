@@ -6,6 +6,7 @@
     overpaint dashboard
     overpaint sweep configs/sweeps/layers.yaml
     overpaint film RUN
+    overpaint recolor RESULT PHOTO -o FILE
 
 `scripts/*.py` are the same commands for a checkout.
 """
@@ -21,6 +22,7 @@ from overpaint.commands.compare import COMPARE
 from overpaint.commands.dashboard import DASHBOARD
 from overpaint.commands.film import FILM
 from overpaint.commands.parsing import Command
+from overpaint.commands.recolor import RECOLOR
 from overpaint.commands.stylize import STYLIZE
 from overpaint.commands.sweep import SWEEP
 from overpaint.commands.tune_lr import TUNE_LR
@@ -35,6 +37,7 @@ _COMMANDS: Mapping[Task, Command] = {
     "dashboard": DASHBOARD,
     "sweep": SWEEP,
     "film": FILM,
+    "recolor": RECOLOR,
 }
 
 

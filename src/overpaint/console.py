@@ -13,7 +13,7 @@ from rich.console import Console
 
 _STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
 
-Task = Literal["stylize", "tune-lr", "compare", "dashboard", "sweep", "film"]
+Task = Literal["stylize", "tune-lr", "compare", "dashboard", "sweep", "film", "recolor"]
 
 TASKS: dict[Task, str] = {
     "stylize": "stylize.py",
@@ -22,6 +22,7 @@ TASKS: dict[Task, str] = {
     "dashboard": "dashboard.py",
     "sweep": "sweep.py",
     "film": "film.py",
+    "recolor": "recolor.py",
 }
 """What the command can do, and the scripts of a checkout that do one thing each."""
 

@@ -16,6 +16,7 @@ from overpaint.encoder.vgg import Vgg19Features
 from overpaint.losses.objective import Objective
 from overpaint.optimisation.fit import quiet_lightning
 from overpaint.optimisation.module import StyleTransferModule
+from overpaint.optimisation.step import Show, unchanged
 
 MakeModule = Callable[..., StyleTransferModule]
 
@@ -42,7 +43,12 @@ class Breaks(torch.optim.SGD):
 @pytest.fixture
 def make_module(make_encoder: Callable[..., Vgg19Features]) -> MakeModule:
     def build(
-        *, steps: int, log_every: int = 1, content_weight: float = 1.0, breaks_at: int = 0
+        *,
+        steps: int,
+        log_every: int = 1,
+        content_weight: float = 1.0,
+        breaks_at: int = 0,
+        show: Show = unchanged,
     ) -> StyleTransferModule:
         objective = Objective(
             make_encoder("relu1_1"),
@@ -59,6 +65,7 @@ def make_module(make_encoder: Callable[..., Vgg19Features]) -> MakeModule:
             build_optimizer=partial(Breaks, lr=0.25, at=breaks_at),
             steps=steps,
             log_every=log_every,
+            show=show,
         )
 
     return build

@@ -12,9 +12,10 @@ from overpaint.encoder.vgg import Vgg19Features
 from overpaint.losses.objective import Objective
 from overpaint.optimisation.device import best_layout
 from overpaint.optimisation.optimizers import loss_scale
+from overpaint.optimisation.step import Show, unchanged
 from overpaint.pictures.colours import recolored
 from overpaint.pictures.inputs import SizedInputs
-from overpaint.pictures.tensors import start_image, to_tensor
+from overpaint.pictures.tensors import start_image, to_tensor, with_colours_of
 from overpaint.settings.schema import Config
 
 # Of the ways to start: noise over the photo counts, for what shines through is to be seen.
@@ -30,6 +31,8 @@ class Problem:
     objective: Objective
     loss_scale: float
     """Factor of the loss that the optimiser sees."""
+    show: Show = unchanged
+    """Makes the picture to be seen of the image."""
 
 
 def build_objective(
@@ -66,6 +69,14 @@ def unpainted(config: Config, sized: SizedInputs) -> Tensor:
         return content
     styles = [to_tensor(style) for style in sized.styles]
     return recolored(content, styles, config.style.image_weights)
+
+
+def as_shown(sized: SizedInputs) -> Show:
+    """What makes the picture to be seen of the image that is optimised, at the size of `sized`."""
+    photo = sized.colours
+    if photo is None:
+        return unchanged
+    return lambda image: with_colours_of(image, photo)
 
 
 def build_problem(
@@ -109,4 +120,5 @@ def build_problem(
         nn.Parameter(image.detach().clone()),
         objective,
         loss_scale(config.optimizer.name, start_loss, image),
+        as_shown(sized),
     )

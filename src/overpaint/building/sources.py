@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from overpaint.building.encoder import used_layers
 from overpaint.building.memory import SizeSetting, require_memory, shortage_told
@@ -56,6 +56,7 @@ def read_sources(
         inputs = load_inputs(
             config.content.image, config.style.images, start=starts.get(config.init.mode)
         )
+    inputs = replace(inputs, keep=config.color.keep, match_lightness=config.color.match_lightness)
     require_memory(config, inputs, setting)
     with shortage_told(config, inputs):
         sized = inputs.at(config.image.size, style_scale=config.style.scale)

@@ -81,4 +81,5 @@ def build_module(
         log_every=config.tracking.log_every,
         loss_scale=problem.loss_scale,
         measure=measure or Objective.forward,
+        show=problem.show,
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from torch import Tensor
 
 from overpaint.errors import brief
 from overpaint.optimisation.module import StyleTransferModule
@@ -51,19 +50,19 @@ class KeepFrames(pl.Callback):
         """Keeps the start; further sizes, and runs that go on, begin with another step."""
         assert isinstance(pl_module, StyleTransferModule)
         if pl_module.completed == 0:
-            self._keep(0, pl_module.image)
+            self._keep(0, pl_module)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
     ) -> None:
         """Runs after the step and the clamp, so the picture is the one that the step made."""
         assert isinstance(pl_module, StyleTransferModule)
-        self._keep(pl_module.completed, pl_module.image)
+        self._keep(pl_module.completed, pl_module)
 
-    def _keep(self, step: int, image: Tensor) -> None:
+    def _keep(self, step: int, module: StyleTransferModule) -> None:
         if step not in self._steps or self._has_failed:
             return
-        picture = to_picture(image)
+        picture = to_picture(module.shown())
         if max(picture.size) > self._edge:
             picture = resize(picture, fit_size(size_of(picture), self._edge))
         data = io.BytesIO()

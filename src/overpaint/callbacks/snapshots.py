@@ -68,7 +68,7 @@ class Snapshots(pl.Callback):
         assert isinstance(pl_module, StyleTransferModule)
         step = pl_module.completed
         if self.is_chosen(step):
-            picture = to_picture(pl_module.image)
+            picture = to_picture(pl_module.shown())
             try:
                 save_picture(picture, self._folder / f"step_{step:05d}.png")
             except WriteError as error:

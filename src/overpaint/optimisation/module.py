@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from overpaint.losses.objective import LossTerms, Objective
 from overpaint.optimisation.guard import Divergence, FiniteGuard
-from overpaint.optimisation.step import grey_levels_moved, project
+from overpaint.optimisation.step import Show, grey_levels_moved, project, unchanged
 
 Measure = Callable[[Objective, Tensor], LossTerms]
 
@@ -57,6 +57,7 @@ class StyleTransferModule(pl.LightningModule):
         log_every: step 1, each multiple of this and the last step are reported.
         loss_scale: factor of the loss that the optimiser sees; reported losses are without it.
         measure: how the objective measures the image; a compiled form may take its place.
+        show: what makes the picture to be seen of the image.
 
     Steps count from 1. A reported loss belongs to the image before its step. A checkpoint holds the
     image and what the steps have made of it; encoder and targets are built anew.
@@ -76,6 +77,7 @@ class StyleTransferModule(pl.LightningModule):
         log_every: int = 10,
         loss_scale: float = 1.0,
         measure: Measure = Objective.forward,
+        show: Show = unchanged,
     ) -> None:
         super().__init__()
         self.image = image
@@ -91,6 +93,7 @@ class StyleTransferModule(pl.LightningModule):
         self._log_every = log_every
         self._loss_scale = loss_scale
         self._measure = measure
+        self._show = show
         self._rate = 0.0  # of the last step
         self.last_terms: LossTerms
         """Of the last evaluation."""
@@ -99,6 +102,10 @@ class StyleTransferModule(pl.LightningModule):
         """The losses of any (B, 3, H, W) images."""
         terms: LossTerms = self.objective(image)
         return terms
+
+    def shown(self) -> Tensor:
+        """The image as people see it, (1, 3, H, W), sRGB in [0, 1]."""
+        return self._show(self.image.detach())
 
     @property
     def completed(self) -> int:

@@ -8,11 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+Show = Callable[[Tensor], Tensor]
+"""From the (1, 3, H, W) image that is optimised to the picture that people see."""
+
 GREY_LEVELS = 255.0
 """Of an 8-bit picture, from black to white: the unit in which changes are told to people."""
 
 BLACK, WHITE = 0.0, 1.0
 """The least and the greatest value of a picture."""
+
+
+def unchanged(image: Tensor) -> Tensor:
+    """The image as the picture that people see."""
+    return image
 
 
 def evaluation(

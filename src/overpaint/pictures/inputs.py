@@ -12,18 +12,26 @@ from PIL import Image, ImageOps
 
 from overpaint.pictures.decoding import decoded
 from overpaint.pictures.io import fit_size, read_bytes, require_edge, resize, size_of
+from overpaint.pictures.keeping import brought_to
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SizedInputs:
-    """Pictures of mode RGB at the sizes at which they are compared."""
+    """Pictures of mode RGB at the sizes, and in the colours, in which they are compared."""
 
     content: Image.Image
     styles: list[Image.Image]
     start: Image.Image | None
     """The picture to start from, as large as the photo, if there is one."""
+    colours: Image.Image | None = None
+    """The photo, where the others are grey and what is painted shall have its colours."""
+
+    @property
+    def photo(self) -> Image.Image:
+        """The photo in its own colours."""
+        return self.colours or self.content
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,10 @@ class Inputs:
     """Of photo and paintings, for messages: their files, if they have any."""
     hashes: Mapping[str, str] = field(default_factory=dict)
     """The SHA-256 of each file that was read, in hexadecimal, by its name."""
+    keep: str = "none"
+    """What of the photo's colours is kept: a value of `color.keep`."""
+    match_lightness: bool = False
+    """Whether paintings without colours become as light as the photo."""
 
     def at(self, long_edge: int, *, style_scale: float = 1.0) -> SizedInputs:
         """The same pictures for a result of a size.
@@ -48,11 +60,23 @@ class Inputs:
         """
         size = fit_size(size_of(self.content), long_edge)
         style_edge = max(1, round(long_edge * style_scale))
+        photo = resize(self.content, size)
+        styles = [resize(style, fit_size(size_of(style), style_edge)) for style in self.styles]
+        start = None if self.start is None else _fill(self.start, size)
+        if self.keep == "none":
+            return SizedInputs(photo, styles, start)
+        is_grey = self.keep == "luminance"
+        if start is not None and (is_grey or any(self.start is style for style in self.styles)):
+            start = self._in_its_colours(photo, start)
         return SizedInputs(
-            content=resize(self.content, size),
-            styles=[resize(style, fit_size(size_of(style), style_edge)) for style in self.styles],
-            start=None if self.start is None else _fill(self.start, size),
+            content=brought_to(photo, photo, "luminance") if is_grey else photo,
+            styles=[self._in_its_colours(photo, style) for style in styles],
+            start=start,
+            colours=photo if is_grey else None,
         )
+
+    def _in_its_colours(self, photo: Image.Image, painting: Image.Image) -> Image.Image:
+        return brought_to(photo, painting, self.keep, match_lightness=self.match_lightness)
 
     def smallest_edge(self, minimum: int, *, style_scale: float = 1.0) -> int:
         """The least `long_edge` for `at` that leaves `minimum` pixels to every edge, unrounded."""

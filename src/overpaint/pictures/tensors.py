@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from overpaint.errors import lookup
 from overpaint.pictures.colours import recolored
 from overpaint.pictures.io import fit_size, read_picture, resize, size_of
+from overpaint.pictures.keeping import as_array, with_chroma
 
 # How far colours may be, in [0, 1], from those of a place that still counts as the photo's, and the
 # edge, in pixels, of the square they are averaged over.
@@ -45,6 +46,21 @@ def to_tensor(image: Image.Image) -> Tensor:
     """An RGB picture as (1, 3, H, W) float32 in [0, 1]."""
     values = torch.from_numpy(np.array(image.convert("RGB")))
     return values.permute(2, 0, 1)[None].contiguous().float() / 255
+
+
+def with_colours_of(image: Tensor, photo: Image.Image) -> Tensor:
+    """The lightness of an image with the colours of a photo, place by place.
+
+    Args:
+        image: (1, 3, H, W), sRGB in [0, 1].
+        photo: mode RGB, of that size.
+
+    Returns:
+        A new (1, 3, H, W) tensor on the CPU; finite where the image is.
+    """
+    values = image.detach()[0].float().cpu().permute(1, 2, 0).numpy()
+    coloured = with_chroma(values, as_array(photo))
+    return torch.from_numpy(coloured).permute(2, 0, 1)[None].contiguous()
 
 
 def to_picture(image: Tensor) -> Image.Image:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from overpaint.errors import ImageError
+from overpaint.files import readable
 from overpaint.pictures.io import read_png_text
 from overpaint.version import __version__
 
 _SETTINGS, _INPUTS = "overpaint settings", "overpaint inputs"
 _VERSIONS, _WEIGHTS = "overpaint versions", "overpaint weights"
+_RECOLORED = "overpaint recolor"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -51,6 +53,16 @@ def provenance_text(
         _VERSIONS: json.dumps(dict(versions)),
         _WEIGHTS: weights,
     }
+
+
+def recolored_text(keep: str, photo: str) -> dict[str, str]:
+    """What a PNG says beside what its run wrote when its colours are another's.
+
+    Args:
+        keep: how they were taken.
+        photo: the name of the picture that has them.
+    """
+    return {_RECOLORED: f"{keep} of {readable(photo)}"}
 
 
 def read_provenance(path: str | Path) -> Provenance:

@@ -25,6 +25,8 @@ _KINDS = (
     "encoder.name",
     "encoder.levels",
     "encoder.pooling",
+    "color.keep",
+    "color.match_lightness",
 )
 _WEIGHTS = ("content.weight", "style.weight", "loss.tv_weight")
 _MB = 1e6

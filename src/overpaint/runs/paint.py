@@ -73,9 +73,11 @@ def paint(
     if isinstance(photo, Tensor):
         values["image.size"] = max(content.size)
     config = load_config(preset, settings, values=values)
-    start = {"style": styles[0], "file": config.init.file}.get(config.init.mode)
+    start = styles[0] if config.init.mode == "style" else None
+    if config.init.mode == "file" and config.init.file:
+        start = read_picture(config.init.file)
     names = (_name(photo, "photo"), *(_name(one, "painting") for one in paintings))
-    inputs = Inputs(content, styles, None if start is None else _read(start), names=names)
+    inputs = Inputs(content, styles, start, names=names)
     told = shortage_told(config, inputs)
     with followed_interrupts() as interrupts, interrupts.held(), told:
         result = optimise(

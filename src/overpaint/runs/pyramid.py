@@ -18,7 +18,7 @@ from rich.console import Console
 from torch import Tensor
 
 from overpaint.building.encoder import choose_precision
-from overpaint.building.objective import build_problem, starts_from_photo, unpainted
+from overpaint.building.objective import as_shown, build_problem, starts_from_photo, unpainted
 from overpaint.building.shelf import Shelf
 from overpaint.building.sources import Sources
 from overpaint.building.trainer import build_module, build_trainer
@@ -195,9 +195,9 @@ class _Pyramid:
             return image
         if config.schedule.carry == "picture" or not starts_from_photo(config):
             return enlarge_picture(image, size_of(photo))
-        if config.schedule.carry == "paint":
-            return enlarge_paint(image, self._inputs.content, photo)
         smaller = self._inputs.at(max(image.shape[-2:]), style_scale=config.style.scale)
+        if config.schedule.carry == "paint":
+            return enlarge_paint(image, smaller.content, photo)
         return enlarge_with_detail(image, unpainted(config, smaller), unpainted(config, larger))
 
     def fit(self, scale: Scale, interrupts: Interrupts) -> None:
@@ -229,9 +229,9 @@ class _Pyramid:
         with self._arithmetic():
             terms = module.conclude().named()
             self.divergence = module.divergence()
-        image = module.image.detach()
+        image = self._enlarged(module.image.detach(), self._sized)
         return PaintResult(
-            image=to_picture(self._enlarged(image, self._sized)),
+            image=to_picture(as_shown(self._sized)(image)),
             losses={name: value.item() for name, value in terms.items()},
             history=tuple(self._numbers.history),
             steps=self.divergence.last_good if self.divergence else module.completed,

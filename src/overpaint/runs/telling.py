@@ -19,8 +19,8 @@ from overpaint.tracking.port import Source, Tracker
 
 _SETTINGS = (
     *("style.weight", "style.layers", "style.statistics", "content.weight", "content.layers"),
-    *("image.size", "schedule.steps", "schedule.scales", "init.mode", "optimizer.name"),
-    *("loss.normalization", "loss.tv_weight", "encoder.name", "seed"),
+    *("color.keep", "image.size", "schedule.steps", "schedule.scales", "init.mode"),
+    *("optimizer.name", "loss.normalization", "loss.tv_weight", "encoder.name", "seed"),
 )
 """Those that the table has; all are in the run's config."""
 _THUMBNAIL = 256
@@ -38,7 +38,7 @@ def tell_inputs(
         sources: what the run read.
         hashes: the setting of each picture to the SHA-256 of its file.
     """
-    tracker.log_inputs(sources.sized.content, sources.sized.styles)
+    tracker.log_inputs(sources.sized.photo, sources.sized.styles)
     photo = Source(
         *("photo", sources.inputs.content),
         *(Path(config.content.image).name, hashes["content.image"]),
@@ -81,7 +81,7 @@ def tell_result(
         measured[keys.PEAK_MEMORY] = result.peak_memory_bytes / 2**20
     tracker.log_row(
         {
-            "content": sources.sized.content,
+            "content": sources.sized.photo,
             "style": _beside_each_other(sources.sized.styles),
             "result": result.image,
             "photo": Path(config.content.image).name,

@@ -10,12 +10,19 @@ from pathlib import Path
 from overpaint.encoder.layers import LAYER_NAMES, NAMED_WEIGHTS, SLIM_LAYER_NAMES, minimum_edge
 from overpaint.errors import ConfigError, unknown_name
 from overpaint.pictures.formats import SAVE_OPTIONS
-from overpaint.settings.schema import Config, Task, TrackingConfig
+from overpaint.settings.schema import ColorKeep, Config, Task, TrackingConfig
 
 LARGEST_EDGE = 100_000  # pixels; no memory holds a step at that size, and numbers stay numbers
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt")
 # What Weights & Biases takes; it refuses a run for the rest, some of it only at the upload.
 PROJECT_WITHOUT, NAME_AT_MOST, TAG_AT_MOST = "/\\#?%:", 128, 64
+
+
+_OF_LIGHTNESS: dict[ColorKeep, str] = {
+    "none": "leaves the painting as it is",
+    "statistics": "has the photo's lightness already",
+    "histogram": "has the photo's lightness already",
+}
 
 
 def find_problems(config: Config, *, task: Task = "run", with_files: bool = True) -> list[str]:
@@ -123,6 +130,11 @@ def _clashes(config: Config) -> Iterator[str]:
         yield "content.weight and style.weight: both are 0, so there is nothing to optimise."
     if config.init.mode == "file" and not config.init.file:
         yield "init.file: init.mode=file needs a picture to start from."
+    if config.color.match_lightness and config.color.keep != "luminance":
+        yield (
+            "color.match_lightness: is for color.keep=luminance; "
+            f"{config.color.keep} {_OF_LIGHTNESS[config.color.keep]}."
+        )
     optimizer = config.optimizer
     if optimizer.sgd.nesterov and optimizer.sgd.momentum == 0:
         yield "optimizer.sgd.nesterov: needs optimizer.sgd.momentum above 0."

@@ -30,6 +30,7 @@ from overpaint.settings.kinds import (
 
 InitMode = Literal["content", "recolored", "noise", "blend", "multiply", "style", "file"]
 NormalizationName = Literal["relative", "gatys", "paper"]
+ColorKeep = Literal["none", "luminance", "histogram", "statistics"]
 StatisticsName = Literal["auto", "gram", "covariance"]
 OptimizerName = Literal["adam", "lbfgs", "sgd"]
 TrackingMode = Literal["auto", "online", "offline", "disabled"]
@@ -72,6 +73,14 @@ class StyleConfig:
     weight: NotNegative = 2.0
     statistics: StatisticsName = "auto"
     scale: Positive = 1.0
+
+
+@dataclass(frozen=True)
+class ColorConfig:
+    """What of the photo's colours the result keeps."""
+
+    keep: ColorKeep = "none"
+    match_lightness: bool = False
 
 
 @dataclass(frozen=True)
@@ -239,6 +248,7 @@ class Config:
 
     content: ContentConfig = field(default_factory=ContentConfig)
     style: StyleConfig = field(default_factory=StyleConfig)
+    color: ColorConfig = field(default_factory=ColorConfig)
     image: ImageConfig = field(default_factory=ImageConfig)
     init: InitConfig = field(default_factory=InitConfig)
     loss: LossConfig = field(default_factory=LossConfig)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from overpaint.optimisation.step import evaluation, grey_levels_moved, take_step
+from overpaint.optimisation.step import Show, evaluation, grey_levels_moved, take_step, unchanged
 from overpaint.pictures.tensors import clamped_share, to_picture
 from overpaint.tuning.search import Trial
 
@@ -34,6 +34,7 @@ def run_trials(
     pictures_at: Collection[int] = (),
     loss_scale: float = 1.0,
     most_clamped: float = 1.0,
+    show: Show = unchanged,
 ) -> list[Trial]:
     """Optimises copies of `start` together, one with each optimiser.
 
@@ -45,6 +46,7 @@ def run_trials(
         pictures_at: steps after which the pictures are kept, beside the last step.
         loss_scale: factor of the loss that the optimisers see; losses returned are without it.
         most_clamped: share of values at 0 or 1 above which a picture counts as saturated.
+        show: what makes the picture to be seen of an image.
 
     Returns:
         One trial for each optimiser, in their order. As in a run, pictures are clamped to [0, 1]
@@ -71,7 +73,7 @@ def run_trials(
         if step == steps or step in pictures_at:
             for kept, picture in zip(pictures, torch.split(after.cpu(), 1), strict=True):
                 if torch.isfinite(picture).all():
-                    kept[step] = to_picture(picture)
+                    kept[step] = to_picture(show(picture))
     with torch.no_grad():
         losses.append(measure(torch.cat([*images])))
     columns = (optimizers, torch.stack(losses, 1).tolist(), torch.stack(moved, 1).tolist())

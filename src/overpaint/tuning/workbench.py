@@ -123,6 +123,7 @@ class Workbench:
                 pictures_at=at,
                 loss_scale=self.problem.loss_scale,
                 most_clamped=self.usual_clamped + CLAMPED_MARGIN,
+                show=self.problem.show,
             )
 
     def _measure(self, images: Tensor) -> Tensor:

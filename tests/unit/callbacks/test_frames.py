@@ -35,6 +35,17 @@ def test_frames_are_no_larger_than_asked_for(make_module: MakeModule, tmp_path: 
         assert file.size == (5, 4)
 
 
+def test_a_frame_is_what_people_are_to_see_of_the_image(
+    make_module: MakeModule, tmp_path: Path
+) -> None:
+    module = make_module(steps=1, show=lambda image: image * 0)
+    fit(module, 1, KeepFrames(tmp_path, steps=[0, 1], edge=100))
+    for path in tmp_path.iterdir():
+        with Image.open(path) as file:
+            assert np.asarray(file).max() < 3
+    assert float(module.image.detach().max()) > 0.5
+
+
 def test_frames_leave_the_image_as_it_is(make_module: MakeModule, tmp_path: Path) -> None:
     one, other = make_module(steps=4), make_module(steps=4)
     fit(one, 4)

@@ -10,6 +10,7 @@ from fits import MakeModule, Trace, fit
 from PIL import Image
 
 from overpaint.callbacks.snapshots import Snapshots
+from overpaint.pictures.tensors import to_picture
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,17 @@ def test_a_snapshot_is_the_image_that_its_step_made(
         assert abs(levels - exact).max() < 0.5001
     assert not torch.equal(trace.images[1], trace.images[2])
     assert torch.equal(trace.images[4], module.image)
+
+
+def test_a_snapshot_is_what_people_are_to_see_of_the_image(
+    make_module: MakeModule, tmp_path: Path
+) -> None:
+    module = make_module(steps=1, show=lambda image: 1 - image)
+    fit(module, 1, Snapshots(tmp_path, last=1))
+    with Image.open(tmp_path / "step_00001.png") as file:
+        found = np.asarray(file)
+    assert found.tobytes() == to_picture(1 - module.image).tobytes()
+    assert torch.equal(module.shown(), 1 - module.image)
 
 
 def test_snapshots_are_handed_on_with_their_step(make_module: MakeModule, tmp_path: Path) -> None:

@@ -4,12 +4,13 @@ import logging
 import os
 import re
 import threading
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import quickly
+from conftest import make_picture, quickly
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -17,6 +18,7 @@ from PIL import Image
 from overpaint.errors import ImageError
 from overpaint.pictures.inputs import Inputs, load_inputs, require_edges
 from overpaint.pictures.io import read_bytes
+from overpaint.pictures.keeping import brought_to
 
 
 def inputs(
@@ -184,3 +186,48 @@ def test_a_photo_that_is_enlarged_is_told(
         require_edges(read, read.at(64), 16)
     expected = "photo.png is 63x32 and is enlarged to 64x33; a smaller image.size costs less."
     assert caplog.messages == ([expected] if told else [])
+
+
+def coloured(keep: str, **options: object) -> Inputs:
+    """A photo, two paintings and the first of them as the start, from which colours are kept."""
+    photo, *styles = (make_picture(size, seed) for seed, size in enumerate(SIZES))
+    return Inputs(photo, styles, styles[0], ("p", "a", "b"), keep=keep, **options)  # type: ignore[arg-type]
+
+
+SIZES = ((40, 30), (30, 36), (50, 20))
+
+
+def test_every_painting_is_brought_to_the_photos_colours_at_the_size_compared() -> None:
+    for keep in ("statistics", "histogram"):
+        sized, plain = coloured(keep).at(20), coloured("none").at(20)
+        assert sized.content.tobytes() == plain.content.tobytes()
+        assert sized.photo is sized.content
+        assert sized.colours is None
+        for found, painting in zip(sized.styles, plain.styles, strict=True):
+            assert found.tobytes() == brought_to(plain.content, painting, keep).tobytes()
+            assert found.tobytes() != painting.tobytes()
+        assert plain.start is not None
+        assert sized.start is not None
+        brought = brought_to(plain.content, plain.start, keep)
+        assert sized.start.tobytes() == brought.tobytes(), "a painting to start from too"
+
+
+def test_a_start_of_its_own_keeps_its_colours() -> None:
+    start = make_picture((40, 30), seed=9)
+    for keep in ("statistics", "histogram"):
+        found = replace(coloured(keep), start=start).at(40).start
+        assert found is not None
+        assert found.tobytes() == start.tobytes()
+
+
+def test_in_luminance_everything_is_grey_but_the_photos_colours_that_are_kept() -> None:
+    sized, plain = coloured("luminance").at(20), coloured("none").at(20)
+    assert sized.start is not None
+    for picture in (sized.content, *sized.styles, sized.start):
+        assert np.ptp(np.asarray(picture), axis=-1).max() <= 1
+    assert sized.colours is sized.photo
+    assert sized.photo.tobytes() == plain.content.tobytes()
+    matched = coloured("luminance", match_lightness=True).at(20)
+    means = [np.asarray(one.styles[0]).mean() for one in (sized, matched)]
+    photo = np.asarray(sized.content).mean()
+    assert abs(means[1] - photo) < 3 < abs(means[0] - photo)

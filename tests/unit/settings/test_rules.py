@@ -51,6 +51,14 @@ def words(overrides: str) -> list[str]:
             "style.statistics=covariance loss.normalization=gatys",
             "style.statistics: covariance is for loss.normalization=relative; gatys losses are",
         ),
+        (
+            "color.match_lightness=true",
+            "color.match_lightness: is for color.keep=luminance; none leaves the painting as it is",
+        ),
+        (
+            "color.match_lightness=true color.keep=histogram",
+            "color.match_lightness: is for color.keep=luminance; histogram has the photo's light",
+        ),
         ("optimizer.name=sgd", "optimizer.lr: sgd has no default rate"),
         ("optimizer.sgd.nesterov=true", "optimizer.sgd.nesterov: needs optimizer.sgd.momentum abo"),
         (
@@ -96,6 +104,7 @@ def test_a_search_needs_a_range(lowest: str) -> None:
         "schedule.scales=[0.1,0.5,1] schedule.shares=[1,1,2]",
         "style.image_weights=[3] content.weight=0",
         "encoder.name=vgg19_slim style.layers={relu1_1: 1,conv5_4: 0}",
+        "color.keep=luminance color.match_lightness=true",
         "init.file=nope.png",  # looked for only if init.mode is file
         "encoder.weights=imagenet",
     ],

@@ -1,0 +1,156 @@
+"""A finished picture in the colours of its photo. PyTorch is not needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from overpaint.errors import ConfigError, ImageError
+from overpaint.files import file_sha256, try_to_write
+from overpaint.pictures.formats import SAVE_OPTIONS
+from overpaint.pictures.io import (
+    fit_size,
+    read_picture,
+    read_png_text,
+    resize,
+    save_picture,
+    size_of,
+)
+from overpaint.pictures.keeping import recolored_after
+from overpaint.records.provenance import recolored_text
+from overpaint.records.reading import read_run
+
+logger = logging.getLogger(__name__)
+
+_OFF = 2  # pixels by which the shape of a result may be off its photo's, by rounding
+
+
+def recolor(
+    result: str | Path, photo: str | Path | None, output: str | Path, *, keep: str = "luminance"
+) -> Path:
+    """Brings a finished picture to the colours of a photo.
+
+    Args:
+        result: a picture, or the folder of a run, whose `result.png` it is then.
+        photo: of any size; None for the photo of the run.
+        output: the file to write, .png, .jpg, .webp or .tif. What a run wrote into the PNG of its
+            result stands in a PNG again.
+        keep: `luminance`: the lightness of the result, the chroma of the photo, which then has the
+            same shape; `statistics` or `histogram`: as of the setting `color.keep`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        ConfigError: if there is no photo, or it is not of the result's shape, `keep` is unknown, or
+            the file cannot be one.
+        ImageError: if a picture cannot be read.
+        WriteError: if the file cannot be written.
+    """
+    picture = Path(os.path.expanduser(result))
+    if picture.is_dir():
+        photo = _photo_of(picture) if photo is None else photo
+        picture = picture / "result.png"
+    if photo is None:
+        raise ConfigError("recolor: name the photo behind the result, or the folder of its run.")
+    photo = Path(os.path.expanduser(photo))
+    path = _named(output, (picture, photo))
+    painted, original = read_picture(picture), read_picture(photo)
+    if keep == "luminance":
+        _require_shape(painted, original, picture, photo)
+    original = resize(original, _size_for(painted, original, keep))
+    recolored = recolored_after(painted, original, keep)
+    save_picture(recolored, path, {**_text_of(picture), **recolored_text(keep, photo.name)})
+    logger.info("Recoloured: %s (%s of '%s')", path, keep, photo)
+    return path
+
+
+def _photo_of(run: Path) -> Path:
+    """The photo that a run read.
+
+    Raises:
+        ConfigError: if it is not known, or not there any more.
+    """
+    record = read_run(run)
+    content = record.settings.get("content")
+    name: Any = content.get("image") if isinstance(content, Mapping) else None
+    if not isinstance(name, str) or record.result is None:
+        raise ConfigError(
+            f"recolor: '{run}' holds no result of a run; name a picture and a photo."
+        )
+    way_out = "name it: overpaint recolor RUN PHOTO"
+    if not os.path.isfile(name):
+        raise ConfigError(f"recolor: the photo of the run, '{name}', is gone; {way_out}")
+    expected = record.outcome.inputs.get("content.image")
+    try:
+        found = file_sha256(name)
+    except OSError as error:
+        raise ConfigError(f"recolor: '{name}' cannot be read ({error.strerror}).") from None
+    if expected not in (None, found):
+        raise ConfigError(
+            f"recolor: '{name}' is not the photo that the run read (sha256 {found[:12]}, not "
+            f"{str(expected)[:12]}); {way_out}"
+        )
+    return Path(name)
+
+
+def _size_for(painted: Image.Image, original: Image.Image, keep: str) -> tuple[int, int]:
+    """The (height, width) at which a photo gives its colours: the result's, or none larger."""
+    if keep == "luminance":
+        return size_of(painted)
+    long_edge = min(max(painted.size), max(original.size))
+    return fit_size(size_of(original), long_edge)
+
+
+def _require_shape(painted: Image.Image, original: Image.Image, picture: Path, photo: Path) -> None:
+    """Says that a photo lies pixel for pixel under a result.
+
+    Raises:
+        ConfigError: if their shapes differ.
+    """
+    wanted = fit_size(size_of(original), max(painted.size))
+    if any(abs(a - b) > _OFF for a, b in zip(wanted, size_of(painted), strict=True)):
+        raise ConfigError(
+            f"recolor: '{photo}' is {original.width}x{original.height} and '{picture}' "
+            f"{painted.width}x{painted.height}, which is another shape; name the photo that was "
+            "painted, or use --keep statistics or histogram."
+        )
+
+
+def _text_of(picture: Path) -> dict[str, str]:
+    """What a run wrote into a PNG; empty for other files, and for a pipe, which is read by now."""
+    if not picture.is_file():
+        return {}
+    try:
+        return read_png_text(picture)
+    except ImageError:
+        return {}
+
+
+def _named(output: str | Path, sources: tuple[Path, ...]) -> Path:
+    """The file to write.
+
+    Raises:
+        ConfigError: if it cannot be one, or is one of the pictures read.
+    """
+    path = Path(os.path.expanduser(output))
+    if path.suffix.lower() not in SAVE_OPTIONS:
+        raise ConfigError(f"recolor: '{output}' must end in one of {', '.join(SAVE_OPTIONS)}.")
+    if os.path.isdir(path):
+        raise ConfigError(f"recolor: '{output}' is a folder; name a file in it.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"recolor: no such folder: '{path.parent}'; make it first.")
+    for source in sources:
+        if os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source):
+            raise ConfigError(f"recolor: '{output}' is '{source}' itself and would be overwritten.")
+    try:
+        try_to_write(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"recolor: '{output}' cannot be written ({reason}).") from error
+    return path
