@@ -228,3 +228,20 @@ def test_luminance_has_the_style_that_a_run_without_has_in_its_lightness(
     without, with_luminance = (judge.score(one).style for one in grey[2:])
     assert with_luminance < 1.1 * without
     assert chroma_difference(kept, photo) < 0.01 < chroma_difference(plain, photo)
+
+
+def test_a_sweep_lays_ways_to_keep_colours_beside_each_other(
+    tmp_path: Path, photo: Path, painting: Path, vgg_file: Path
+) -> None:
+    sweep = tmp_path / "colours.yaml"
+    sweep.write_text(
+        "method: grid\nprogram: scripts/stylize.py\n"
+        "metric: {name: loss/total, goal: minimize}\n"
+        "parameters: {color.keep: {values: [luminance, histogram]}}\n"
+    )
+    words = ("image.size=32", "schedule.steps=2", f"encoder.weights={vgg_file}")
+    places = (f"output.dir={tmp_path / 'runs'}", "trainer.accelerator=cpu")
+    assert run(["sweep", str(sweep), str(photo), str(painting), *words, *places]) == 0
+    results = sorted((tmp_path / "runs").glob("*/*/result.png"))
+    near, far = (chroma_difference(read_picture(one), read_picture(photo)) for one in results)
+    assert near < 0.01 < far

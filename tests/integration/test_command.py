@@ -17,6 +17,7 @@ from PIL import Image
 import overpaint.reports.compare
 import overpaint.runs.film
 import overpaint.runs.like
+import overpaint.runs.recolor
 import overpaint.runs.resume
 import overpaint.runs.stylize
 import overpaint.tracking.wandb.dashboard
@@ -136,7 +137,8 @@ def test_readme_opens_with_the_two_lines() -> None:
 
 
 CALL = re.compile(
-    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare|dashboard|film)\.py)|overpaint)"
+    r" {4,}(?:.* && )?"
+    r"(?:python (scripts/(?:stylize|tune_lr|compare|dashboard|film|recolor)\.py)|overpaint)"
     r"(?: (.*))?$"
 )
 
@@ -174,6 +176,7 @@ def test_a_command_in_the_documents_is_valid(
     monkeypatch.setattr(overpaint.runs.stylize, "stylize", begin)
     monkeypatch.setattr(overpaint.runs.like, "config_like", begin)
     monkeypatch.setattr(overpaint.runs.film, "film", begin)
+    monkeypatch.setattr(overpaint.runs.recolor, "recolor", begin)
     monkeypatch.setattr(overpaint.runs.resume, "resume", begin)
     monkeypatch.setattr(overpaint.tuning.tune, "tune", begin)
     monkeypatch.setattr(overpaint.tuning.series, "compare_rates", begin)
@@ -189,6 +192,7 @@ def test_a_command_in_the_documents_is_valid(
         "scripts/compare.py": "compare",
         "scripts/dashboard.py": "dashboard",
         "scripts/film.py": "film",
+        "scripts/recolor.py": "recolor",
     }
     given = [stood_for.get(word, word) for word in shlex.split(words)]
     status = run(given, task=tasks.get(script))

@@ -18,7 +18,7 @@ def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
             assert (document.parent / target).is_file(), target
 
 
-@pytest.mark.parametrize("name", ["gallery", "looks", "layers"])
+@pytest.mark.parametrize("name", ["control", "gallery", "looks", "layers"])
 def test_a_page_of_pictures_shows_all_of_them(name: str) -> None:
     text = (REPOSITORY / "docs" / f"{name}.md").read_text(encoding="utf-8")
     for picture in (REPOSITORY / "docs" / name).iterdir():

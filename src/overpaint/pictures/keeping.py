@@ -28,11 +28,7 @@ _PLACES = 1 << 10  # at which a map along an axis is known, as many as a process
 
 def in_luminance(picture: Picture) -> Picture:
     """The greys that are as light as the colours."""
-
-    def grey(lab: Floats) -> Floats:
-        return lab * np.array([1.0, 0.0, 0.0])
-
-    return _mapped(grey, picture)
+    return _mapped(_without_colour, picture)
 
 
 def in_luminance_of(picture: Picture, photo: Picture) -> Picture:
@@ -45,8 +41,7 @@ def in_luminance_of(picture: Picture, photo: Picture) -> Picture:
     factor = np.sqrt(goal[0, 0] / max(covariance[0, 0], _FLAT**2))
 
     def grey(lab: Floats) -> Floats:
-        light = (lab[..., :1] - mean[0]) * factor + goal_mean[0]
-        return light * np.array([1.0, 0.0, 0.0])
+        return _without_colour((lab[..., :1] - mean[0]) * factor + goal_mean[0])
 
     return _mapped(grey, picture)
 
@@ -173,6 +168,11 @@ def _mapped(change: Callable[..., Floats], *pictures: Picture) -> Picture:
     for rows in _blocks(found):
         found[rows] = to_srgb(change(*(to_oklab(one[rows].astype(np.float64)) for one in pictures)))
     return found
+
+
+def _without_colour(lab: Floats) -> Floats:
+    """The greys of a lightness, the first or only channel."""
+    return np.concatenate([lab[..., :1], np.zeros((*lab.shape[:-1], 2))], -1)
 
 
 def _blocks(picture: Picture | NDArray[np.uint8]) -> Iterator[slice]:

@@ -76,8 +76,7 @@ def light_of_oklab(lab: Floats) -> Floats:
 
 def _is_shown(lab: Floats) -> NDArray[np.bool_]:
     light = light_of_oklab(lab)
-    found: NDArray[np.bool_] = ((light >= -_ROUNDING) & (light <= 1 + _ROUNDING)).all(-1)
-    return found
+    return np.asarray(((light >= -_ROUNDING) & (light <= 1 + _ROUNDING)).all(-1))
 
 
 def _each(matrix: Floats, colours: Floats) -> Floats:

@@ -80,9 +80,7 @@ def _photo_of(run: Path) -> Path:
     content = record.settings.get("content")
     name: Any = content.get("image") if isinstance(content, Mapping) else None
     if not isinstance(name, str) or record.result is None:
-        raise ConfigError(
-            f"recolor: '{run}' holds no result of a run; name a picture and a photo."
-        )
+        raise ConfigError(f"recolor: '{run}' holds no result of a run; name a picture and a photo.")
     way_out = "name it: overpaint recolor RUN PHOTO"
     if not os.path.isfile(name):
         raise ConfigError(f"recolor: the photo of the run, '{name}', is gone; {way_out}")
