@@ -14,13 +14,13 @@ from overpaint.version import __version__
 _EXAMPLES = {
     "painted.png me.jpg -o mine.png": "the photo's colours, painted light and shade",
     "runs/RUN -o mine.png": "the same, of a run, whose photo is known",
-    "painted.png me.jpg --keep histogram -o mine.png": "painted colours, out of the photo",
+    "painted.png me.jpg --keep histogram -o mine.png": "the palette of the photo",
 }
 
 _TASK = """Bring a finished picture to the colours of a photo, at once.
 
-Of the way that color.keep has while a picture is painted, this is the part that can be done
-afterwards: to paint so from the first step on gives better strokes (docs/control.md)."""
+What color.keep does while a picture is painted, as far as it can be done afterwards: the strokes
+stay where they are (docs/control.md)."""
 
 
 def _make_parser() -> argparse.ArgumentParser:
