@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 from overpaint.errors import lookup
@@ -82,6 +83,17 @@ def convolutions_up_to(layers: Iterable[str]) -> tuple[Convolution, ...]:
     """
     positions = {name: position for position, name in enumerate(LAYER_NAMES)}
     return CONVOLUTIONS[: max(lookup(positions, name, "layer") for name in layers) // 2 + 1]
+
+
+def blocks_up_to(layers: Iterable[str]) -> tuple[tuple[Convolution, ...], ...]:
+    """The same block by block; between two blocks lies a pooling.
+
+    Raises:
+        ConfigError: if a name is not in `LAYER_NAMES`.
+        ValueError: if `layers` is empty.
+    """
+    table = convolutions_up_to(layers)
+    return tuple(tuple(blocks) for _, blocks in groupby(table, lambda layer: layer.block))
 
 
 def minimum_edge(layers: Iterable[str]) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,13 @@ from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from overpaint.encoder.calibration import Calibration
-from overpaint.encoder.layers import Pooling, convolutions_up_to, minimum_edge
+from overpaint.encoder.layers import (
+    Convolution,
+    Pooling,
+    blocks_up_to,
+    convolutions_up_to,
+    minimum_edge,
+)
 from overpaint.errors import lookup
 
 # ImageNet statistics of the training images of torchvision's VGG-19, per RGB channel.
@@ -21,6 +28,8 @@ _POOLS: Mapping[str, Callable[[Tensor, int], Tensor]] = {"max": F.max_pool2d, "a
 
 # Is given a layer's name and map; returns the map that the next layer reads.
 Visit = Callable[[str, Tensor], Tensor]
+Block = Sequence[Convolution]
+Kernels = Sequence[tuple[Tensor, Tensor]]
 
 
 def _per_channel(values: tuple[float, float, float]) -> Tensor:
@@ -141,6 +150,27 @@ class Vgg19Features(nn.Module):
             ValueError: if an edge is too small for the layers, or a layer is beyond what was built.
         """
         wanted = self.layers if layers is None else tuple(layers)
+        features: dict[str, Tensor] = {}
+
+        def keep(layer: str, x: Tensor) -> Tensor:
+            features[layer] = visit(layer, x) if visit is not None else x
+            return features[layer]
+
+        blocks = self.blocks(wanted, image)
+        x = self.prepared(image, *self.beyond(wanted, image))
+        for number, block in enumerate(blocks):
+            x = self.pool(x) if number else x
+            x = self.through(block, x, wanted, keep)
+        return features
+
+    def blocks(self, layers: Iterable[str], image: Tensor) -> tuple[Block, ...]:
+        """The convolutions that an image goes through for `layers`, block by block.
+
+        Raises:
+            ConfigError: if a layer is unknown.
+            ValueError: if an edge is too small for the layers, or a layer is beyond what was built.
+        """
+        wanted = tuple(layers)
         table, least = convolutions_up_to(wanted), minimum_edge(wanted)
         if len(table) > len(self.convolutions):
             raise ValueError(f"the encoder has no {table[-1].relu}; it ends with {self._deepest}")
@@ -149,21 +179,57 @@ class Vgg19Features(nn.Module):
                 f"an image of {tuple(image.shape[-2:])} pixels is too small for {wanted}; "
                 f"each edge needs {least}"
             )
-        features: dict[str, Tensor] = {}
+        return blocks_up_to(wanted)
+
+    def beyond(self, layers: Iterable[str], image: Tensor) -> tuple[int, int]:
+        """How many rows and columns an image is mirrored by for `layers`."""
+        multiple = minimum_edge(layers) if self._whole else 1
+        height, width = image.shape[-2:]
+        return -height % multiple, -width % multiple
+
+    def prepared(self, image: Tensor, below: int, right: int) -> Tensor:
+        """An image, or its last rows, as the first convolution reads it."""
         x = normalized(image, self.mean, self.std)
-        multiple = least if self._whole else 1
-        below, right = (-edge % multiple for edge in image.shape[-2:])
-        x = mirrored(mirrored(x, 2, below), 3, right)
-        block = 1
-        for layer in table:
-            if layer.block != block:
-                x, block = self._pool(x, 2), layer.block
-            x = self.convolutions[layer.conv](x)
-            if layer.conv in wanted:
-                x = features[layer.conv] = visit(layer.conv, x) if visit is not None else x
-                x = F.relu(x)  # a map that is handed out must not be rewritten
+        return mirrored(mirrored(x, 2, below), 3, right)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """What the next block reads of a block's last map."""
+        return self._pool(x, 2)
+
+    def kernels(self, block: Block, dtype: torch.dtype) -> Kernels:
+        """Weight and bias of a block's convolutions in one dtype."""
+        modules = (cast(nn.Conv2d, self.convolutions[layer.conv]) for layer in block)
+        return [(one.weight.to(dtype), cast(Tensor, one.bias).to(dtype)) for one in modules]
+
+    def through(
+        self,
+        block: Block,
+        x: Tensor,
+        layers: Container[str],
+        visit: Visit,
+        *,
+        kernels: Kernels | None = None,
+        pads: bool = True,
+    ) -> Tensor:
+        """The last map of a block.
+
+        Args:
+            block: its convolutions.
+            x: what it reads.
+            layers: names of the maps that are visited.
+            visit: as in `forward`.
+            kernels: of the block, where they are at hand in the dtype of the arithmetic.
+            pads: whether convolutions read zeros above and below; else each takes a row off there.
+        """
+        for number, layer in enumerate(block):
+            if kernels is None and pads:
+                x = self.convolutions[layer.conv](x)
             else:
-                x = F.relu_(x)  # saves a copy; neither convolution nor ReLU needs it for gradients
-            if layer.relu in wanted:
-                x = features[layer.relu] = visit(layer.relu, x) if visit is not None else x
-        return features
+                weight, bias = (kernels or self.kernels(block, x.dtype))[number]
+                x = F.conv2d(x, weight, bias, padding=(int(pads), 1))
+            # A map that is handed out must not be rewritten; else neither convolution nor ReLU
+            # needs it for gradients, and a copy is saved.
+            x = F.relu(visit(layer.conv, x)) if layer.conv in layers else F.relu_(x)
+            if layer.relu in layers:
+                x = visit(layer.relu, x)
+        return x

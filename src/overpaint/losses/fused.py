@@ -1,13 +1,14 @@
-"""Losses whose gradients are handed on in the pass that makes them.
+"""Sums over positions whose gradients are handed on in the pass that makes them.
 
 A layer's features feed both its loss and the next layer, and PyTorch would add the two gradients in
 a pass of its own over the largest tensors that there are. The functions here return the features
-beside the number, to be used from there on, and add the gradient that comes back while they make
-theirs. What they compute is in `gram`.
+beside the sums, to be used from there on, and add the gradient that comes back while they make
+theirs. Losses are made of such sums, so that parts of a picture can be summed apart.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,23 +18,33 @@ from torch.autograd.function import once_differentiable
 # Positions multiplied at once, at most and at least, and the least number of such runs.
 _LONGEST, _SHORTEST, _RUNS = 768, 32, 16
 _HALVES = (torch.bfloat16, torch.float16)
+_AT_ONCE = 1 << 20  # values that are widened at once, about
 
 
-def with_gram(features: Tensor) -> tuple[Tensor, Tensor]:
-    """The features, to be used from here on, and their Gram matrix.
-
-    Shapes and errors are those of `gram.gram_matrix`.
-    """
-    _require_maps(features)
-    same, gram = _WithGram.apply(features)
-    return same, gram
-
-
-def with_moments(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The features, to be used from here on, their Gram matrix, and their means over positions.
+def with_products(features: Tensor, rows: slice | None = None) -> tuple[Tensor, Tensor]:
+    """The features, to be used from here on, and the products of their channels over positions.
 
     Args:
         features: (B, C, H, W), any float dtype; accumulated in float32 or wider.
+        rows: of the features, those that count; by default all of them.
+
+    Returns:
+        (B, C, H, W) and (B, C, C): F F^T, which is the Gram matrix times the positions.
+
+    Raises:
+        ValueError: if `features` is not four-dimensional.
+    """
+    _require_maps(features)
+    same, products = _WithProducts.apply(features, rows)
+    return same, products
+
+
+def with_moments(features: Tensor, rows: slice | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """The features, to be used from here on, their products, and their sums over positions.
+
+    Args:
+        features: (B, C, H, W), any float dtype; accumulated in float32 or wider.
+        rows: of the features, those that count; by default all of them.
 
     Returns:
         (B, C, H, W), (B, C, C) and (B, C).
@@ -42,8 +53,8 @@ def with_moments(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         ValueError: if `features` is not four-dimensional.
     """
     _require_maps(features)
-    same, gram, mean = _WithMoments.apply(features)
-    return same, gram, mean
+    same, products, sums = _WithMoments.apply(features, rows)
+    return same, products, sums
 
 
 def _require_maps(features: Tensor) -> None:
@@ -51,17 +62,20 @@ def _require_maps(features: Tensor) -> None:
         raise ValueError(f"expected (B, C, H, W) features, got {tuple(features.shape)}")
 
 
-def with_squared_distance(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+def with_squared_distance(
+    x: Tensor, target: Tensor, rows: slice | None = None
+) -> tuple[Tensor, Tensor]:
     """x, to be used from here on, and the sum of its squared differences to a target.
 
     Args:
         x: (B, ...), any float dtype; measured in float32 or wider.
-        target: (1 or B, ...); it gets no gradient.
+        target: (1 or B, ...), any float dtype; it gets no gradient.
+        rows: of x along its third dimension, those that the target is of; by default all of them.
 
     Returns:
         (B, ...) and (B,).
     """
-    same, distance = _WithSquaredDistance.apply(x, target.detach())
+    same, distance = _WithSquaredDistance.apply(x, target.detach(), rows)
     return same, distance
 
 
@@ -70,73 +84,105 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.float() if x.dtype in _HALVES else x
 
 
-class _WithGram(torch.autograd.Function):
-    """F and G = F F^T / M; the gradient by F is dF + (dG + dG^T) F / M, in one product.
+def square_sum(x: Tensor) -> Tensor:
+    """The sum of all squares, in float32 or wider, without a copy of `x` as large as it is."""
+    return torch.stack([at_least_float32(x[part]).square().sum() for part in _parts(x)]).sum()
+
+
+class _WithProducts(torch.autograd.Function):
+    """F and P = F F^T; the gradient by F is dF + (dP + dP^T) F, in one product.
 
     With bfloat16 features the products are made of bfloat16 factors, as autocast makes those of
     the convolutions.
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, features: Tensor, rows: slice | None) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(features)
+        ctx.rows = rows
         ctx.set_materialize_grads(False)
         with torch.autocast(features.device.type, enabled=False):
-            return features, _product_over_positions(_positions_first(features))
+            return features, _products(_matrix(features, rows))
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_features: Tensor | None, grad_gram: Tensor | None) -> Tensor | None:
+    def backward(
+        ctx: Any, grad_features: Tensor | None, grad_products: Tensor | None
+    ) -> tuple[Tensor | None, None]:
         (features,) = ctx.saved_tensors
-        return _through_gram(features, grad_features, grad_gram)
+        return _through_products(features, ctx.rows, grad_features, grad_products), None
 
 
 class _WithMoments(torch.autograd.Function):
-    """The same, and m = F 1 / M, whose gradient by F is dm 1^T / M."""
+    """The same, and s = F 1, whose gradient by F is ds 1^T."""
 
     @staticmethod
-    def forward(ctx: Any, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, features: Tensor, rows: slice | None) -> tuple[Tensor, Tensor, Tensor]:
         ctx.save_for_backward(features)
+        ctx.rows = rows
         ctx.set_materialize_grads(False)
         with torch.autocast(features.device.type, enabled=False):
-            rows = _positions_first(features)
-            wide = torch.float32 if rows.dtype in _HALVES else rows.dtype
-            return features, _product_over_positions(rows), rows.mean(1, dtype=wide)
+            matrix = _matrix(features, rows)
+            wide = torch.float32 if matrix.dtype in _HALVES else matrix.dtype
+            return features, _products(matrix), matrix.sum(1, dtype=wide)
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any,
         grad_features: Tensor | None,
-        grad_gram: Tensor | None,
-        grad_mean: Tensor | None,
-    ) -> Tensor | None:
+        grad_products: Tensor | None,
+        grad_sums: Tensor | None,
+    ) -> tuple[Tensor | None, None]:
         (features,) = ctx.saved_tensors
-        if grad_mean is not None:
-            each = grad_mean[:, :, None, None] / (features.shape[2] * features.shape[3])
-            each = each.to(features.dtype).expand_as(features)
-            grad_features = each if grad_features is None else grad_features + each
-        return _through_gram(features, grad_features, grad_gram)
+        gradient = _through_products(features, ctx.rows, grad_features, grad_products)
+        if grad_sums is None:
+            return gradient, None
+        if gradient is None:
+            gradient = torch.zeros_like(features)
+        elif grad_products is None:
+            gradient = gradient.clone()
+        counted = gradient if ctx.rows is None else gradient[:, :, ctx.rows]
+        counted += grad_sums[:, :, None, None].to(features.dtype)
+        return gradient, None
 
 
-def _through_gram(
-    features: Tensor, grad_features: Tensor | None, grad_gram: Tensor | None
+def _through_products(
+    features: Tensor,
+    rows: slice | None,
+    grad_features: Tensor | None,
+    grad_products: Tensor | None,
 ) -> Tensor | None:
-    """The gradient by F of what is made of F and its Gram matrix, in the layout of F."""
-    if grad_gram is None:
+    """The gradient by F of what is made of F and its products, in the layout of F."""
+    if grad_products is None:
         return grad_features
-    batch, channels, height, width = features.shape
     keeps = features.is_contiguous()
-    rows = features.flatten(2) if keeps else _positions_first(features)
+    matrix = features if rows is None else features[:, :, rows]
+    matrix = matrix.flatten(2) if keeps else _positions_first(matrix)
     with torch.autocast(features.device.type, enabled=False):
-        symmetric = (grad_gram + grad_gram.transpose(1, 2)) / (height * width)
-        symmetric = symmetric.to(features.dtype)
-        factors = (symmetric, rows) if keeps else (rows, symmetric)
-        if grad_features is None:
-            product = torch.bmm(*factors)
-        else:
+        symmetric = (grad_products + grad_products.transpose(1, 2)).to(features.dtype)
+        factors = (symmetric, matrix) if keeps else (matrix, symmetric)
+        if rows is not None:
+            gradient = torch.empty_like(features)
+            if grad_features is None:
+                gradient.zero_()
+            else:
+                for beside in (slice(rows.start), slice(rows.stop, None)):
+                    gradient[:, :, beside] = grad_features[:, :, beside]
+                grad_features = grad_features[:, :, rows]
+        added = None
+        if grad_features is not None:
             added = grad_features.flatten(2) if keeps else _positions_first(grad_features)
-            product = torch.baddbmm(added, *factors)
+        if rows is not None:
+            counted = gradient[:, :, rows]
+            out = counted.flatten(2) if keeps else _positions_first(counted)
+            if added is None:
+                torch.bmm(*factors, out=out)
+            else:
+                torch.baddbmm(added, *factors, out=out)
+            return gradient
+        product = torch.bmm(*factors) if added is None else torch.baddbmm(added, *factors)
+    batch, channels, height, width = features.shape
     if keeps:
         return product.reshape(batch, channels, height, width)
     return product.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
@@ -146,35 +192,62 @@ class _WithSquaredDistance(torch.autograd.Function):
     """x and |x - t|^2 per image; the gradient by x is dx + 2 (x - t) d."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        difference = at_least_float32(x) - target
-        ctx.save_for_backward(difference)
-        ctx.dtype = x.dtype
+    def forward(ctx: Any, x: Tensor, target: Tensor, rows: slice | None) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, target)
+        ctx.rows = rows
         ctx.set_materialize_grads(False)
-        return x, difference.square().sum(tuple(range(1, x.ndim)))
+        counted = x if rows is None else x[:, :, rows]
+        distance = [
+            (at_least_float32(counted[part]) - at_least_float32(target[part]))
+            .square()
+            .sum(tuple(range(1, x.ndim)))
+            for part in _parts(counted)
+        ]
+        return x, torch.stack(distance).sum(0)
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, grad_x: Tensor | None, grad_distance: Tensor | None
-    ) -> tuple[Tensor | None, None]:
+    ) -> tuple[Tensor | None, None, None]:
         if grad_distance is None:
-            return grad_x, None
-        (difference,) = ctx.saved_tensors
-        factor = (2 * grad_distance).view(-1, *[1] * (difference.ndim - 1))
-        own = (difference * factor).to(ctx.dtype)
-        return (own if grad_x is None else grad_x + own), None
+            return grad_x, None, None
+        x, target = ctx.saved_tensors
+        gradient = torch.zeros_like(x) if grad_x is None else grad_x.clone()
+        counted, own = (one if ctx.rows is None else one[:, :, ctx.rows] for one in (x, gradient))
+        factor = (2 * grad_distance).view(-1, *[1] * (x.ndim - 1))
+        for part in _parts(counted):
+            difference = at_least_float32(counted[part]) - at_least_float32(target[part])
+            own[part] += (difference * factor).to(x.dtype)
+        return gradient, None, None
+
+
+def _parts(x: Tensor) -> Iterator[tuple[slice, ...]]:
+    """Divides a map along its rows into parts that are small enough for copies."""
+    if x.ndim < 3 or x.numel() <= _AT_ONCE:
+        yield (slice(None),)
+        return
+    height = x.shape[2]
+    rows = max(1, _AT_ONCE * height // x.numel())
+    for first in range(0, height, rows):
+        yield (slice(None), slice(None), slice(first, first + rows))
+
+
+def _matrix(features: Tensor, rows: slice | None) -> Tensor:
+    """Those rows of (B, C, H, W) that count as (B, positions, C), a view where it can be."""
+    counted = features if rows is None else features[:, :, rows]
+    if features.is_contiguous():
+        return counted.flatten(2).transpose(1, 2)
+    return _positions_first(counted)
 
 
 def _positions_first(features: Tensor) -> Tensor:
-    """(B, C, H, W) as (B, H*W, C), a view if positions or channels lie last in memory."""
-    if features.is_contiguous():
-        return features.flatten(2).transpose(1, 2)
+    """(B, C, H, W) as (B, H*W, C), a view if channels lie last in memory."""
     return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _product_over_positions(rows: Tensor) -> Tensor:
-    """X^T X / M for (B, M, C) rows X, in float32 or wider.
+def _products(rows: Tensor) -> Tensor:
+    """X^T X for (B, M, C) rows X, in float32 or wider.
 
     A product of bfloat16 factors is summed in float32 but handed out rounded to bfloat16. So runs
     of positions are multiplied apart and added up in float32, which leaves an error of 2^-9 over
@@ -184,10 +257,9 @@ def _product_over_positions(rows: Tensor) -> Tensor:
     run = min(_LONGEST, positions // _RUNS)
     if rows.dtype != torch.bfloat16 or run < _SHORTEST:
         wide = at_least_float32(rows)
-        return wide.transpose(1, 2) @ wide / positions
+        return wide.transpose(1, 2) @ wide
     runs = positions // run
     head = rows[:, : runs * run].reshape(batch * runs, run, channels)
     parts = torch.bmm(head.transpose(1, 2), head).view(batch, runs, channels, channels)
     rest = at_least_float32(rows[:, runs * run :])
-    total = parts.sum(1, dtype=torch.float32) + rest.transpose(1, 2) @ rest
-    return total / positions
+    return parts.sum(1, dtype=torch.float32) + rest.transpose(1, 2) @ rest

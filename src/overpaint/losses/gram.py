@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from overpaint.losses.fused import with_gram
+from overpaint.losses.fused import with_products
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -21,7 +23,7 @@ def gram_matrix(features: Tensor) -> Tensor:
 
     Gatys et al. 2015, eq. 3, divided by H*W (our change: inputs may differ in size).
     """
-    return with_gram(features)[1]
+    return with_products(features)[1] / (features.shape[2] * features.shape[3])
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -36,8 +38,31 @@ def total_variation(image: Tensor) -> Tensor:
     Mahendran & Vedaldi 2014 (arXiv:1412.0035), total variation with beta = 2, as means instead of
     sums (our change: it does not grow with the size).
     """
-    down, right = image.diff(dim=2), image.diff(dim=3)
-    first, second = (
-        part.square().sum((1, 2, 3)) / max(1, part[0].numel()) for part in (down, right)
+    return variation_of_sums(variation_sums(image), image.shape)
+
+
+def variation_sums(image: Tensor, rows: slice | None = None) -> tuple[Tensor, Tensor]:
+    """The squared differences of neighbours, summed over positions: downwards and to the right.
+
+    Args:
+        image: (B, C, H, W).
+        rows: whose pixels count; by default all. One below them, if there is one, is a neighbour.
+
+    Returns:
+        (B,) and (B,).
+    """
+    counted = beneath = image
+    if rows is not None:
+        counted, beneath = image[:, :, rows], image[:, :, rows.start : rows.stop + 1]
+    down, right = (
+        part.square().sum((1, 2, 3)) for part in (beneath.diff(dim=2), counted.diff(dim=3))
     )
-    return first + second
+    return down, right
+
+
+def variation_of_sums(sums: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+    """The total variation, (B,), of images of a shape (B, C, H, W), from their `variation_sums`."""
+    down, right = sums
+    _, channels, height, width = shape
+    first = down / max(1, channels * (height - 1) * width)
+    return first + right / max(1, channels * height * (width - 1))

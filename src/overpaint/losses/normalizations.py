@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from overpaint.encoder.calibration import Calibration
+from overpaint.losses.fused import square_sum
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Normalization:
     """The two scales that turn squared distances into losses."""
 
     content: Callable[[Tensor, Calibration], Tensor | float]
-    """From the target features P, (1, N, H, W)."""
+    """From the target features P, (1, N, H, W), of any dtype; the scale is in float32 or wider."""
     style: Callable[[Tensor, int, Calibration], Tensor | float]
     """From the target Gram matrix A, (1, N, N), or another statistic (`statistics`), and the
     image's number of positions M."""
@@ -42,7 +43,8 @@ class Normalization:
 
 
 def _inverse_square(target: Tensor) -> Tensor:
-    return target.square().sum().clamp_min(torch.finfo(target.dtype).tiny).reciprocal()
+    square = square_sum(target)
+    return square.clamp_min(torch.finfo(square.dtype).tiny).reciprocal()
 
 
 NORMALIZATIONS: dict[str, Normalization] = {

@@ -9,24 +9,29 @@ the papers have no such term (weight 0).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
+from overpaint.banding.bands import Rows
+from overpaint.banding.network import PIXELS, Tally, tally_in_bands
 from overpaint.encoder.calibration import Calibration
 from overpaint.encoder.layers import CONTENT_LAYERS, STYLE_LAYERS
-from overpaint.encoder.vgg import Visit
+from overpaint.encoder.vgg import Vgg19Features, Visit
 from overpaint.errors import lookup
-from overpaint.losses.fused import at_least_float32, with_squared_distance
-from overpaint.losses.gram import total_variation
+from overpaint.losses.content import ContentTarget, Photo
+from overpaint.losses.gram import variation_of_sums, variation_sums
 from overpaint.losses.normalizations import NORMALIZATIONS, Normalization
-from overpaint.losses.statistics import STATISTICS, Scale
+from overpaint.losses.statistics import STATISTICS, Scale, Statistic, StyleTarget, Summed
 
 MAIN_LOSSES = ("total", "content", "style")
 """Of `LossTerms.named`, those that stand for a picture in one line."""
+
+BandsOf = Callable[[Sequence[int]], Sequence[int]]
+"""From (B, 3, H, W) to the rows of a band in each block of the network; 0: computed whole."""
 
 
 class Encoder(Protocol):
@@ -76,25 +81,6 @@ class LossTerms:
         )
 
 
-class _ContentTarget(nn.Module):
-    """The photo's features of one layer, and the factor of the squared distance to them."""
-
-    value: Tensor
-    scale: Tensor
-
-    def __init__(self, value: Tensor, scale: Tensor | float) -> None:
-        super().__init__()
-        self.register_buffer("value", value)
-        self.register_buffer(
-            "scale", torch.as_tensor(scale, dtype=value.dtype, device=value.device)
-        )
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x, to be used from here on, and its loss."""
-        same, distance = with_squared_distance(x, self.value)
-        return same, self.scale * distance
-
-
 class Objective(nn.Module):
     """J_total of images that share one photo and one style; `objective(image).total`.
 
@@ -110,6 +96,8 @@ class Objective(nn.Module):
         normalization: a name in `NORMALIZATIONS`.
         statistics: a name in `STATISTICS`; other than `gram` for `relative` losses alone.
         image_weights: share of each painting; their statistics are averaged. Equal if None.
+        bands: from the shape of a picture or a batch to the rows of a band in each block of the
+            network, 0 for blocks that are computed whole. By default all are.
 
     The targets are computed here, under the autocast of the caller.
 
@@ -136,6 +124,7 @@ class Objective(nn.Module):
         normalization: str = "relative",
         statistics: str = "gram",
         image_weights: Sequence[float] | None = None,
+        bands: BandsOf | None = None,
     ) -> None:
         super().__init__()
         if not styles:
@@ -149,6 +138,7 @@ class Objective(nn.Module):
         if not content_layers or not style_layers:
             raise ValueError("a content layer and a style layer need weights above 0")
         self.layers = tuple(dict.fromkeys((*content_layers, *style_layers)))
+        self._bands = bands
         self.content_targets = nn.ModuleDict()
         self.style_targets = nn.ModuleDict()
         scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
@@ -157,30 +147,23 @@ class Objective(nn.Module):
             raise ValueError(f"{normalization} losses are about Gram matrices, not {statistics}")
         shares = image_weights or [1.0] * len(styles)
         with torch.no_grad():
-            photo = encoder(content, self.layers)
-            paintings = [encoder(style, self.layers) for style in styles]
+            photo = self._photo(content, tuple(content_layers))
+            paintings = [self._painting(style, style_layers, make_target.sums) for style in styles]
             for layer, weight in content_layers.items():
-                target = at_least_float32(photo[layer])
-                scale = scales.content(target, self._calibration(layer, photo[layer]))
-                self.content_targets[layer] = _ContentTarget(target, weight * scale)
+                target = photo.maps[layer]
+                scale = scales.content(target, self._calibration(layer, photo.channels[layer]))
+                self.content_targets[layer] = ContentTarget(target, weight * scale)
             for layer, weight in style_layers.items():
+                calibration = self._calibration(layer, photo.channels[layer])
                 self.style_targets[layer] = make_target(
                     [painting[layer] for painting in paintings],
                     shares,
-                    self._style_scale(scales, layer, weight, photo[layer]),
+                    _style_scale(scales, weight, photo.positions[layer], calibration),
                 )
 
-    def _style_scale(
-        self, scales: Normalization, layer: str, weight: float, photo: Tensor
-    ) -> Scale:
-        """From a target to the factor of its squared distance, layer weight included."""
-        positions = photo.shape[2] * photo.shape[3]
-        calibration = self._calibration(layer, photo)
-        return lambda target: weight * scales.style(target, positions, calibration)
-
-    def _calibration(self, layer: str, features: Tensor) -> Calibration:
+    def _calibration(self, layer: str, channels: int) -> Calibration:
         """That of a slimmer network, or the one that changes nothing."""
-        return self.encoder.calibration.get(layer) or Calibration(1, 1, features.shape[1])
+        return self.encoder.calibration.get(layer) or Calibration(1, 1, channels)
 
     def forward(self, image: Tensor) -> LossTerms:
         """Measures images while the encoder reads them, which saves passes over the gradients.
@@ -188,24 +171,116 @@ class Objective(nn.Module):
         Args:
             image: (B, 3, H, W).
         """
-        content: dict[str, Tensor] = {}
-        style: dict[str, Tensor] = {}
+        return self.concluded(self._summed(image, self.layers, self.tally), image.shape)
 
-        def measure(layer: str, features: Tensor) -> Tensor:
-            """Adds the losses of one layer; returns its features, to be used from here on."""
-            if layer in self.style_targets:
-                features, style[layer] = self.style_targets[layer](features)
-            if layer in self.content_targets:
-                features, content[layer] = self.content_targets[layer](features)
-            return features
+    def tally(
+        self, layer: str, features: Tensor, rows: Rows | None = None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """What the losses of one layer are made of: sums over positions, first those of the style.
 
-        self.encoder(image, self.layers, visit=measure)
-        style_layers = {layer: style[layer] for layer in self.style_targets}
+        Args:
+            layer: its name, or `PIXELS` for the image itself.
+            features: (B, C, H, W), the layer's map or some rows of it.
+            rows: those that count; by default all of them.
+
+        Returns:
+            The features, to be used from here on, and the sums.
+        """
+        here = None if rows is None else rows.here
+        if layer == PIXELS:
+            return features, variation_sums(features, here) if self.tv_weight > 0 else ()
+        sums: tuple[Tensor, ...] = ()
+        if layer in self.style_targets:
+            style = cast(StyleTarget, self.style_targets[layer])
+            features, sums = style.sums(features, here)
+        if layer in self.content_targets:
+            content = cast(ContentTarget, self.content_targets[layer])
+            features, more = content.sums(features, rows)
+            sums = (*sums, *more)
+        return features, sums
+
+    def concluded(self, summed: Mapping[str, Summed], shape: Sequence[int]) -> LossTerms:
+        """The losses that the sums over all positions make.
+
+        Args:
+            summed: the totals of `tally` by layer, and for `PIXELS` if total variation counts.
+            shape: (B, 3, H, W), of the images.
+        """
+        content, style = dict[str, Tensor](), dict[str, Tensor]()
+        for layer, target in self.style_targets.items():
+            here = summed[layer]
+            own = here.sums[:-1] if layer in self.content_targets else here.sums
+            style[layer] = target(Summed(own, here.positions))
+        for layer, target in self.content_targets.items():
+            content[layer] = target(Summed(summed[layer].sums[-1:], summed[layer].positions))
         content_loss = torch.stack(list(content.values())).sum(0)
-        style_loss = torch.stack(list(style_layers.values())).sum(0)
+        style_loss = torch.stack(list(style.values())).sum(0)
         total = self.content_weight * content_loss + self.style_weight * style_loss
         tv = None
         if self.tv_weight > 0:
-            tv = total_variation(image)
+            tv = variation_of_sums(summed[PIXELS].sums, shape)
             total = total + self.tv_weight * tv
-        return LossTerms(total, content_loss, style_loss, style_layers, tv)
+        return LossTerms(total, content_loss, style_loss, style, tv)
+
+    def _summed(self, image: Tensor, layers: Sequence[str], tally: Tally) -> dict[str, Summed]:
+        """The totals of what is tallied of an image, and the numbers of positions."""
+        positions: dict[str, int] = {}
+
+        def counted(
+            layer: str, features: Tensor, rows: Rows | None
+        ) -> tuple[Tensor, Sequence[Tensor]]:
+            height, width = features.shape[-2:]
+            positions[layer] = (height if rows is None else rows.height) * width
+            return tally(layer, features, rows)
+
+        heights = self._bands(image.shape) if self._bands else ()
+        if any(heights):
+            assert isinstance(self.encoder, Vgg19Features), "only VGG-19 is computed in bands"
+            totals = tally_in_bands(self.encoder, image, layers, heights, counted)
+        else:
+            totals = {PIXELS: tuple(counted(PIXELS, image, None)[1])}
+
+            def visit(layer: str, features: Tensor) -> Tensor:
+                features, sums = counted(layer, features, None)
+                totals[layer] = tuple(sums)
+                return features
+
+            self.encoder(image, layers, visit=visit)
+        return {layer: Summed(sums, positions[layer]) for layer, sums in totals.items()}
+
+    def _photo(self, image: Tensor, kept: Collection[str]) -> Photo:
+        """The photo's maps."""
+        photo = Photo()
+
+        def keep(
+            layer: str, features: Tensor, rows: Rows | None
+        ) -> tuple[Tensor, Sequence[Tensor]]:
+            photo.channels[layer] = features.shape[1]
+            if layer in kept:
+                photo.keep(layer, features, rows)
+            return features, ()
+
+        summed = self._summed(image, self.layers, keep)
+        photo.positions |= {layer: one.positions for layer, one in summed.items()}
+        return photo
+
+    def _painting(
+        self, image: Tensor, layers: Collection[str], statistic: Statistic
+    ) -> dict[str, Summed]:
+        """A painting's sums."""
+
+        def count(
+            layer: str, features: Tensor, rows: Rows | None
+        ) -> tuple[Tensor, Sequence[Tensor]]:
+            if layer not in layers:
+                return features, ()
+            return statistic(features, None if rows is None else rows.here)
+
+        return self._summed(image, self.layers, count)
+
+
+def _style_scale(
+    scales: Normalization, weight: float, positions: int, calibration: Calibration
+) -> Scale:
+    """From a target to the factor of its squared distance, layer weight included."""
+    return lambda target: weight * scales.style(target, positions, calibration)

@@ -6,29 +6,44 @@
                 matrix mixes the two, so that one can make up for the other (Risser et al. 2017,
                 arXiv:1701.08893); two relative losses, added
 
-Each is a target: it takes the features of a layer and returns them, to be used from there on, with
-the layer's loss, a scale times the squared distances.
+Each is a target: it sums over the positions of a layer, or of some of its rows, and makes of the
+sums and the number of positions the layer's loss, a scale times the squared distances.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from overpaint.losses.fused import with_gram, with_moments, with_squared_distance
-from overpaint.losses.gram import gram_matrix
+from overpaint.losses.fused import with_moments, with_products, with_squared_distance
 
 Scale = Callable[[Tensor], Tensor | float]
 """From a target, (1, ...), to the factor of its squared distance."""
+
+Statistic = Callable[[Tensor, slice | None], tuple[Tensor, tuple[Tensor, ...]]]
+"""From features and the rows that count to the same features and their sums."""
+
+
+@dataclass(frozen=True)
+class Summed:
+    """What was summed over the positions of one layer."""
+
+    sums: tuple[Tensor, ...]
+    positions: int
+
+    def means(self) -> tuple[Tensor, ...]:
+        """The sums over their number."""
+        return tuple(one / self.positions for one in self.sums)
 
 
 class GramTarget(nn.Module):
     """The Gram matrices of paintings, averaged.
 
     Args:
-        paintings: the maps of one layer, each (1, C, h, w).
+        paintings: the sums of one layer of each.
         shares: of each painting.
         scale: the factor of |G - A|^2 for the Gram matrix A of the paintings.
     """
@@ -36,23 +51,30 @@ class GramTarget(nn.Module):
     gram: Tensor
     scale: Tensor
 
-    def __init__(self, paintings: Sequence[Tensor], shares: Sequence[float], scale: Scale) -> None:
+    def __init__(self, paintings: Sequence[Summed], shares: Sequence[float], scale: Scale) -> None:
         super().__init__()
-        gram = _average([gram_matrix(maps) for maps in paintings], shares)
+        gram = _average([one.means()[0] for one in paintings], shares)
         self.register_buffer("gram", gram)
         self.register_buffer("scale", _constant(scale(gram), gram))
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """From (B, C, H, W) to the same, and the losses (B,)."""
-        features, gram = with_gram(features)
-        return features, self.scale * with_squared_distance(gram, self.gram)[1]
+    @staticmethod
+    def sums(features: Tensor, rows: slice | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """(B, C, H, W) features, to be used from here on, and what their rows add to the sums."""
+        features, products = with_products(features, rows)
+        return features, (products,)
+
+    def forward(self, image: Summed) -> Tensor:
+        """The losses (B,) of images."""
+        (gram,) = image.means()
+        loss: Tensor = self.scale * with_squared_distance(gram, self.gram)[1]
+        return loss
 
 
 class CovarianceTarget(nn.Module):
     """The means and covariances of paintings, both averaged.
 
     Args:
-        paintings: the maps of one layer, each (1, C, h, w).
+        paintings: the sums of one layer of each.
         shares: of each painting.
         scale: the factors of the squared distances of covariances, (1, C, C), and of means, (1, C).
     """
@@ -62,22 +84,29 @@ class CovarianceTarget(nn.Module):
     covariance_scale: Tensor
     mean_scale: Tensor
 
-    def __init__(self, paintings: Sequence[Tensor], shares: Sequence[float], scale: Scale) -> None:
+    def __init__(self, paintings: Sequence[Summed], shares: Sequence[float], scale: Scale) -> None:
         super().__init__()
-        moments = [_centred(*with_moments(maps)[1:]) for maps in paintings]
+        moments = [_centred(*one.means()) for one in paintings]
         for name, values in zip(("covariance", "mean"), zip(*moments, strict=True), strict=True):
             value = _average(values, shares)
             self.register_buffer(name, value)
             self.register_buffer(f"{name}_scale", _constant(scale(value), value))
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """From (B, C, H, W) to the same, and the losses (B,)."""
-        features, gram, mean = with_moments(features)
-        covariance, mean = _centred(gram, mean)
+    @staticmethod
+    def sums(features: Tensor, rows: slice | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """(B, C, H, W) features, to be used from here on, and what their rows add to the sums."""
+        features, products, sums = with_moments(features, rows)
+        return features, (products, sums)
+
+    def forward(self, image: Summed) -> Tensor:
+        """The losses (B,) of images."""
+        covariance, mean = _centred(*image.means())
         shapes = with_squared_distance(covariance, self.covariance)[1]
         levels = with_squared_distance(mean, self.mean)[1]
-        return features, self.covariance_scale * shapes + self.mean_scale * levels
+        return self.covariance_scale * shapes + self.mean_scale * levels
 
+
+StyleTarget = GramTarget | CovarianceTarget
 
 STATISTICS: dict[str, type[GramTarget] | type[CovarianceTarget]] = {
     "gram": GramTarget,

@@ -7,8 +7,9 @@ from torch import Tensor
 
 from overpaint.losses.fused import (
     at_least_float32,
-    with_gram,
+    square_sum,
     with_moments,
+    with_products,
     with_squared_distance,
 )
 
@@ -57,7 +58,7 @@ def test_gram_of_bfloat16_is_within_a_fraction_of_its_rounding(
     size: tuple[int, int], layout: torch.memory_format
 ) -> None:
     features = draw((2, 12, *size), seed=8).relu().bfloat16().to(memory_format=layout)
-    gram = with_gram(features)[1]
+    gram = with_products(features)[1] / positions(features)
     assert gram.dtype == torch.float32
     exact = features.double().flatten(2) @ features.double().flatten(2).mT / positions(features)
     assert (gram - exact).norm() < 2**-9 / 4 * exact.norm()
@@ -65,13 +66,13 @@ def test_gram_of_bfloat16_is_within_a_fraction_of_its_rounding(
 
 @pytest.mark.parametrize("size", [(64, 48), (5, 6)])
 @LAYOUTS
-def test_means_of_bfloat16_are_summed_in_float32(
+def test_sums_of_bfloat16_are_made_in_float32(
     size: tuple[int, int], layout: torch.memory_format
 ) -> None:
     features = draw((2, 12, *size), seed=8).relu().bfloat16().to(memory_format=layout)
-    _, gram, mean = with_moments(features)
-    assert torch.equal(gram, with_gram(features)[1])
-    torch.testing.assert_close(mean, features.float().mean((2, 3)))
+    _, products, sums = with_moments(features)
+    assert torch.equal(products, with_products(features)[1])
+    torch.testing.assert_close(sums, features.float().sum((2, 3)))
 
 
 @LAYOUTS
@@ -90,9 +91,9 @@ def test_gradients_agree_with_finite_differences(layout: torch.memory_format) ->
     features, target = a_map(1, layout=layout), draw((1, 3, 4, 5), 2)
 
     def both(x: Tensor) -> tuple[Tensor, ...]:
-        same, gram = with_gram(x)
+        same, products = with_products(x)
         same, distance = with_squared_distance(same, target)
-        return same, gram, distance
+        return same, products, distance
 
     for outputs in ([0], [1], [2], [0, 1], [0, 2], [0, 1, 2]):
         assert torch.autograd.gradcheck(
@@ -102,7 +103,7 @@ def test_gradients_agree_with_finite_differences(layout: torch.memory_format) ->
 
 def test_features_pass_through_unchanged() -> None:
     features = a_map(3)
-    assert torch.equal(with_gram(features)[0], features)
+    assert torch.equal(with_products(features)[0], features)
     assert torch.equal(with_squared_distance(features, draw((1, 3, 4, 5), 4))[0], features)
 
 
@@ -111,7 +112,7 @@ def test_a_gradient_that_comes_in_is_left_as_it_is(dtype: torch.dtype) -> None:
     features = a_map(5, dtype)
     incoming = draw((2, 3, 4, 5), 6, dtype)
     kept = incoming.clone()
-    for same, other in (with_gram(features), with_squared_distance(features, features * 0)):
+    for same, other in (with_products(features), with_squared_distance(features, features * 0)):
         (gradient,) = torch.autograd.grad(
             (same, other), features, (incoming, torch.ones_like(other)), retain_graph=True
         )
@@ -133,8 +134,9 @@ def test_gradients_in_bfloat16_are_those_of_float64_rounded(
     def gradient(features: Tensor) -> Tensor:
         wide = features.dtype
         with torch.autocast("cpu", torch.bfloat16, enabled=wide == torch.bfloat16):
-            same, gram = with_gram(features)
+            same, products = with_products(features)
             same, distance = with_squared_distance(same, target)
+        gram = products / positions(features)
         loss = (gram * weight_gram.to(gram.dtype)).sum() + 0.01 * distance.sum()
         if passes_on:
             loss = loss + 0.1 * (same * weight_same.to(wide)).sum()
@@ -155,9 +157,45 @@ def test_the_target_of_a_distance_gets_no_gradient() -> None:
     assert target.grad is None
 
 
+@LAYOUTS
+def test_only_rows_that_count_are_summed_and_the_others_pass_their_gradient_on(
+    layout: torch.memory_format,
+) -> None:
+    features, rows = draw((2, 3, 6, 5), 1).to(memory_format=layout).requires_grad_(), slice(2, 5)
+    target, weight = draw((1, 3, 3, 5), 2), draw((2, 3, 6, 5), 3)
+
+    def sums(x: Tensor, rows: slice | None) -> list[Tensor]:
+        same, *found = with_moments(x, rows)
+        same, distance = with_squared_distance(same, target, rows)
+        return [same, *found, distance]
+
+    same, *found = sums(features, rows)
+    part, *expected = sums(features[:, :, rows], None)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+    assert torch.equal(same[:, :, rows], part)
+    (gradient,) = torch.autograd.grad([(same * weight).sum(), *(x.sum() for x in found)], features)
+    (own,) = torch.autograd.grad([x.sum() for x in expected], features)
+    torch.testing.assert_close(gradient, own + weight)
+    assert torch.autograd.gradcheck(lambda x: tuple(sums(x, rows)[1:]), features)
+
+
+def test_a_large_distance_is_summed_in_parts_to_the_same_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, target = draw((2, 3, 7, 5), 1).requires_grad_(), draw((1, 3, 7, 5), 2)
+    whole = with_squared_distance(x, target)[1]
+    (gradient,) = torch.autograd.grad(whole.sum(), x)
+    monkeypatch.setattr("overpaint.losses.fused._AT_ONCE", 60)
+    parts = with_squared_distance(x, target)[1]
+    torch.testing.assert_close(parts, whole)
+    assert torch.equal(torch.autograd.grad(parts.sum(), x)[0], gradient)
+    assert square_sum(target).item() == pytest.approx(target.square().sum().item())
+
+
 def test_gradients_that_nobody_asks_for_cost_nothing() -> None:
     features = a_map(9)
-    same, _ = with_gram(features)
+    same, _ = with_products(features)
     same, _ = with_squared_distance(same, features * 0)
     (gradient,) = torch.autograd.grad(same.sum(), features)
     assert torch.equal(gradient, torch.ones_like(features))

@@ -1,0 +1,1 @@
+"""Pictures larger than memory: the network in horizontal bands of rows, and which bands."""
