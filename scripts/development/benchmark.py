@@ -18,6 +18,9 @@ Then start-up times, and one run whose pictures are scored every few steps: S is
 five style layers of |G(x) - G(a)|^2 / |G(p) - G(a)|^2, C is |F(x) - F(p)|^2 / |F(p)|^2 at relu4_2,
 in float32, with x the picture, p the photo and a the painting. Numbers are written as JSON with
 commit, versions and hardware. Nothing is asserted.
+
+With `--memory` all that is left out, and a step is measured whole and in bands at each size: time,
+memory, bytes a pixel (`memory_curve.py`, docs/large_pictures.md).
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from memory_curve import WAYS, lines, measure_memory
 
 from overpaint.records.environment import save_environment
 from overpaint.settings.reading import load_config
@@ -300,6 +305,25 @@ def show_size(row: dict[str, Any]) -> None:
         say(line)
 
 
+def show_memory(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
+    """The table of `--memory`, and its JSON."""
+    facts["results"] = []
+    for size in arguments.sizes:
+        row = measure_memory(
+            process,
+            size,
+            arguments.config,
+            arguments.overrides,
+            ways=WAYS[1:] if arguments.banded_only else WAYS,
+            steps=arguments.steps,
+            repeats=arguments.repeats,
+        )
+        facts["results"].append(row)
+        for line in lines(row):
+            say(line)
+        save_environment(arguments.output, facts)
+
+
 def main() -> None:
     """Measures, prints tables and writes JSON."""
     parser = argparse.ArgumentParser(
@@ -325,6 +349,8 @@ def main() -> None:
         default="never",
         help="compile all variants, for GPUs; the time of compiling is not counted (%(default)s)",
     )
+    parser.add_argument("--memory", action="store_true", help="whole and in bands, by size")
+    parser.add_argument("--banded-only", action="store_true", help="with --memory")
     parser.add_argument("--output", type=Path, default=Path("benchmark.json"), help="%(default)s")
     arguments = parser.parse_intermixed_args()
     config = load_config(arguments.config, arguments.overrides)
@@ -333,6 +359,9 @@ def main() -> None:
     if arguments.every and len(config.style.images) > 1:
         sys.exit("style.images: scores are for one painting; --every 0 measures without them.")
     facts: dict[str, Any] = {"overrides": arguments.overrides, "repeats": arguments.repeats}
+    if arguments.memory:
+        show_memory(arguments, facts)
+        return
     with tempfile.TemporaryDirectory() as folder:
         words = [*arguments.overrides, f"output.dir={folder}"]
         facts["results"] = []

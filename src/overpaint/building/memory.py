@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from math import prod
 from typing import Literal
 
-from overpaint.building.encoder import choose_precision
+from overpaint.building.bands import foresee
 from overpaint.errors import NotEnoughMemoryError
 from overpaint.headroom import in_words, is_out_of_memory
 from overpaint.optimisation.device import choose_device
-from overpaint.optimisation.footprint import bytes_needed, largest_edge
+from overpaint.optimisation.footprint import largest_edge
 from overpaint.optimisation.memory import free_memory_bytes
 from overpaint.pictures.inputs import Inputs
 from overpaint.pictures.io import fit_size, size_of
@@ -38,7 +38,7 @@ def require_memory(config: Config, inputs: Inputs, setting: SizeSetting = "image
     """
     free = free_memory_bytes(choose_device(config.trainer.accelerator))
     size = _size(config, setting)
-    needed = _needed(config, inputs, size)
+    needed = _needed(config, inputs, size, free)
     if free is not None and _CLEARLY * needed > free:
         raise NotEnoughMemoryError(
             f"{setting}: {size} needs about {in_words(needed)} of memory, and {in_words(free)} are "
@@ -94,24 +94,20 @@ def _way_out(
         below: pixels; the size is smaller than this.
     """
     fits = largest_edge(
-        lambda edge: 0 if free is None else _needed(config, inputs, edge),
+        lambda edge: 0 if free is None else _needed(config, inputs, edge, free),
         int(_SAFELY * (free or 0)),
         below=below,
     )
+    if config.trainer.memory == "plain":
+        smaller = f"{setting}={fits} should fit, and " if fits else ""
+        return f"{smaller}trainer.memory=auto takes far less."
     if fits:
         return f"{setting}={fits} should fit."
     return "close other programs, raise its limit, or use encoder.name=vgg19_slim."
 
 
-def _needed(config: Config, inputs: Inputs, edge: int) -> int:
-    precision = choose_precision(config, choose_device(config.trainer.accelerator))
+def _needed(config: Config, inputs: Inputs, edge: int, free: int | None) -> int:
     style_edge = max(1, round(edge * config.style.scale))
-    optimizer = config.optimizer
-    pairs = min(optimizer.lbfgs.history_size, config.schedule.steps)
-    return bytes_needed(
-        config.encoder.name,
-        precision,
-        prod(fit_size(size_of(inputs.content), edge)),
-        [prod(fit_size(size_of(style), style_edge)) for style in inputs.styles],
-        pairs=pairs if optimizer.name == "lbfgs" else 0,
-    )
+    width, height = fit_size(size_of(inputs.content), edge)
+    paintings = [prod(fit_size(size_of(style), style_edge)) for style in inputs.styles]
+    return foresee(config, (1, 3, height, width), paintings, free).needed

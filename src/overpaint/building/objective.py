@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overpaint.building.bands import choose_bands
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.losses.objective import Objective
 from overpaint.optimisation.device import best_layout
@@ -36,9 +37,22 @@ class Problem:
 
 
 def build_objective(
-    config: Config, encoder: Vgg19Features, content: Tensor, styles: Sequence[Tensor]
+    config: Config,
+    encoder: Vgg19Features,
+    content: Tensor,
+    styles: Sequence[Tensor],
+    *,
+    bands: Sequence[int] = (),
 ) -> Objective:
-    """The losses of `config` with the targets of a photo and paintings, each (1, 3, H, W)."""
+    """The losses of `config` with the targets of a photo and paintings, each (1, 3, H, W).
+
+    Args:
+        config: resolved settings.
+        encoder: the frozen network.
+        content: the photo.
+        styles: the paintings.
+        bands: rows of a band in each block of the network; by default it is computed whole.
+    """
     return Objective(
         encoder,
         content,
@@ -51,6 +65,7 @@ def build_objective(
         normalization=config.loss.normalization,
         statistics=config.style.statistics,
         image_weights=config.style.image_weights or None,
+        bands=bands,
     )
 
 
@@ -114,7 +129,10 @@ def build_problem(
     content, image = (x.to(device, memory_format=layout) for x in (content, image))
     styles = [style.to(device, memory_format=layout) for style in styles]
     with torch.no_grad():
-        objective = build_objective(config, encoder, content, styles)
+        pixels = [style.shape[2] * style.shape[3] for style in styles]
+        plan = choose_bands(config, content.shape, pixels, device).plan
+        bands = () if plan is None else plan.heights
+        objective = build_objective(config, encoder, content, styles, bands=bands)
         start_loss = objective(image).total
     return Problem(
         nn.Parameter(image.detach().clone()),

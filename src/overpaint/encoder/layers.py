@@ -63,6 +63,12 @@ LAYER_NAMES = tuple(name for layer in CONVOLUTIONS for name in (layer.conv, laye
 SLIM_CONVOLUTIONS = CONVOLUTIONS[: LAYER_NAMES.index("relu5_1") // 2 + 1]
 SLIM_LAYER_NAMES = LAYER_NAMES[: 2 * len(SLIM_CONVOLUTIONS)]
 
+# Channels of the blocks of each network, for estimates before its weights are read.
+WIDTHS: dict[EncoderName, tuple[int, ...]] = {
+    "vgg19": tuple(channels for channels, _ in BLOCKS),
+    "vgg19_slim": (24, 64, 128, 240, 320),
+}
+
 # Where style and content are compared by default, with each layer's share w_l.
 STYLE_LAYERS = {
     "relu1_1": 0.35,

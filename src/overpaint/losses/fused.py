@@ -123,8 +123,7 @@ class _WithMoments(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         with torch.autocast(features.device.type, enabled=False):
             matrix = _matrix(features, rows)
-            wide = torch.float32 if matrix.dtype in _HALVES else matrix.dtype
-            return features, _products(matrix), matrix.sum(1, dtype=wide)
+            return features, _products(matrix), _sums(matrix)
 
     @staticmethod
     @once_differentiable
@@ -244,6 +243,15 @@ def _matrix(features: Tensor, rows: slice | None) -> Tensor:
 def _positions_first(features: Tensor) -> Tensor:
     """(B, C, H, W) as (B, H*W, C), a view if channels lie last in memory."""
     return features.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _sums(rows: Tensor) -> Tensor:
+    """X^T 1 for (B, M, C) rows X, in float32 or wider; PyTorch would widen all of X at once."""
+    if rows.dtype not in _HALVES:
+        return rows.sum(1)
+    batch, _, channels = rows.shape
+    runs = rows.split(max(1, _AT_ONCE // (batch * channels)), 1)
+    return torch.stack([run.sum(1, dtype=torch.float32) for run in runs]).sum(0)
 
 
 def _products(rows: Tensor) -> Tensor:

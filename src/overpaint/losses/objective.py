@@ -9,7 +9,7 @@ the papers have no such term (weight 0).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -29,9 +29,6 @@ from overpaint.losses.statistics import STATISTICS, Scale, Statistic, StyleTarge
 
 MAIN_LOSSES = ("total", "content", "style")
 """Of `LossTerms.named`, those that stand for a picture in one line."""
-
-BandsOf = Callable[[Sequence[int]], Sequence[int]]
-"""From (B, 3, H, W) to the rows of a band in each block of the network; 0: computed whole."""
 
 
 class Encoder(Protocol):
@@ -96,8 +93,8 @@ class Objective(nn.Module):
         normalization: a name in `NORMALIZATIONS`.
         statistics: a name in `STATISTICS`; other than `gram` for `relative` losses alone.
         image_weights: share of each painting; their statistics are averaged. Equal if None.
-        bands: from the shape of a picture or a batch to the rows of a band in each block of the
-            network, 0 for blocks that are computed whole. By default all are.
+        bands: rows of a band in each block of the network, from the first on, 0 for blocks that are
+            computed whole; for `Vgg19Features` alone. By default all blocks are.
 
     The targets are computed here, under the autocast of the caller.
 
@@ -124,7 +121,7 @@ class Objective(nn.Module):
         normalization: str = "relative",
         statistics: str = "gram",
         image_weights: Sequence[float] | None = None,
-        bands: BandsOf | None = None,
+        bands: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if not styles:
@@ -138,7 +135,7 @@ class Objective(nn.Module):
         if not content_layers or not style_layers:
             raise ValueError("a content layer and a style layer need weights above 0")
         self.layers = tuple(dict.fromkeys((*content_layers, *style_layers)))
-        self._bands = bands
+        self.bands = tuple(bands)
         self.content_targets = nn.ModuleDict()
         self.style_targets = nn.ModuleDict()
         scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
@@ -233,10 +230,9 @@ class Objective(nn.Module):
             positions[layer] = (height if rows is None else rows.height) * width
             return tally(layer, features, rows)
 
-        heights = self._bands(image.shape) if self._bands else ()
-        if any(heights):
-            assert isinstance(self.encoder, Vgg19Features), "only VGG-19 is computed in bands"
-            totals = tally_in_bands(self.encoder, image, layers, heights, counted)
+        if any(self.bands):
+            encoder = cast(Vgg19Features, self.encoder)
+            totals = tally_in_bands(encoder, image, layers, self.bands, counted)
         else:
             totals = {PIXELS: tuple(counted(PIXELS, image, None)[1])}
 

@@ -1,4 +1,4 @@
-"""What a run takes of memory, estimated from its pixels.
+"""What a run takes of memory where the network is computed whole, estimated from its pixels.
 
 The numbers are peaks of whole runs at 256 to 1024 px on a CPU, less what the process held before,
 by `scripts/development/measure_memory.py`; docs/performance.md has the table.
@@ -52,7 +52,18 @@ def bytes_needed(
     """
     cost = _COSTS[network, precision]
     largest = max(cost.step * pixels, cost.targets * max(paintings, default=0))
-    return cost.fixed + largest + _HELD * sum(paintings) + _PAIR * pairs * pixels
+    beside = fixed_bytes(network, precision, paintings) + history_bytes(pairs, pixels)
+    return largest + beside
+
+
+def fixed_bytes(network: str, precision: str, paintings: Sequence[int]) -> int:
+    """What of it does not depend on how the network is computed: weights, and the paintings."""
+    return _COSTS[network, precision].fixed + _HELD * sum(paintings)
+
+
+def history_bytes(pairs: int, pixels: int) -> int:
+    """What L-BFGS keeps of its last steps."""
+    return _PAIR * pairs * pixels
 
 
 def largest_edge(needed: Callable[[int], int], free: int, *, below: int) -> int:

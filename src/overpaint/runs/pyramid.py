@@ -177,7 +177,10 @@ class _Pyramid:
         with self._arithmetic():
             problem = build_problem(config, sized, self._encoder, self.precision, image=image)
         measure = None
-        if is_compiling_wanted(config.trainer.compile, self._device, config.schedule.steps):
+        wants = is_compiling_wanted(config.trainer.compile, self._device, config.schedule.steps)
+        if wants and problem.objective.bands:
+            logger.info("trainer.compile: a picture in bands is not compiled.")
+        elif wants:
             measure = compiled_measure(problem.objective, problem.image, autocast=self._arithmetic)
         self._compiled = self._compiled or measure is not None
         self._module = build_module(

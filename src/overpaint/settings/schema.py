@@ -38,6 +38,7 @@ Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["auto", "32-true", "bf16-mixed"]
 Levels = Literal["trained", "unit"]
 Compile = Literal["auto", "always", "never"]
+Memory = Literal["auto", "plain", "banded"]
 Carried = Literal["detail", "picture", "paint"]
 RateSchedule = Literal["constant", "cosine"]
 Task = Literal["run", "tune"]
@@ -227,6 +228,7 @@ class TrainerConfig:
 
     accelerator: Accelerator = "auto"
     precision: Precision = "auto"
+    memory: Memory = "auto"
     compile: Compile = "auto"
 
 
