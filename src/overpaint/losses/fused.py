@@ -250,7 +250,7 @@ def _sums(rows: Tensor) -> Tensor:
     if rows.dtype not in _HALVES:
         return rows.sum(1)
     batch, _, channels = rows.shape
-    runs = rows.split(max(1, _AT_ONCE // (batch * channels)), 1)
+    runs = torch.split(rows, max(1, _AT_ONCE // (batch * channels)), 1)
     return torch.stack([run.sum(1, dtype=torch.float32) for run in runs]).sum(0)
 
 
