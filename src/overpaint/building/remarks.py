@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from PIL import Image, ImageChops
+from PIL import ImageChops
 
+from overpaint.pictures.deep.picture import Picture, in_8_bits
 from overpaint.pictures.inputs import SizedInputs
 from overpaint.settings.schema import Config
 
@@ -49,11 +50,14 @@ def remark(config: Config, sized: SizedInputs) -> str | None:
     return f"{sought}; the start has the least loss there is, and the steps have nothing to do."
 
 
-def _counted(config: Config, sized: SizedInputs) -> list[Image.Image]:
+def _counted(config: Config, sized: SizedInputs) -> list[Picture]:
     """The paintings whose share is not 0."""
     shares = config.style.image_weights or [1.0] * len(sized.styles)
     return [style for style, share in zip(sized.styles, shares, strict=True) if share > 0]
 
 
-def _same(one: Image.Image, other: Image.Image) -> bool:
-    return one.size == other.size and ImageChops.difference(one, other).getbbox() is None
+def _same(one: Picture, other: Picture) -> bool:
+    """Whether two pictures look the same."""
+    if one.size != other.size:
+        return False
+    return ImageChops.difference(in_8_bits(one), in_8_bits(other)).getbbox() is None

@@ -28,6 +28,11 @@ class Sources:
     weights: VggWeights
 
 
+def largest_edge(config: Config) -> int:
+    """Pixels of the longer edge that no picture of a run is larger than."""
+    return round(config.image.size * max(1.0, config.style.scale))
+
+
 def read_sources(
     config: Config,
     *,
@@ -54,7 +59,11 @@ def read_sources(
     if inputs is None:
         starts = {"file": config.init.file, "style": config.style.images[0]}
         inputs = load_inputs(
-            config.content.image, config.style.images, start=starts.get(config.init.mode)
+            config.content.image,
+            config.style.images,
+            start=starts.get(config.init.mode),
+            edge=largest_edge(config),
+            max_pixels=config.image.max_pixels,
         )
     inputs = replace(inputs, keep=config.color.keep, match_lightness=config.color.match_lightness)
     require_memory(config, inputs, setting)

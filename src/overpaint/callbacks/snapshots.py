@@ -12,7 +12,7 @@ from PIL import Image
 
 from overpaint.errors import WriteError
 from overpaint.optimisation.module import StyleTransferModule
-from overpaint.pictures.io import save_picture
+from overpaint.pictures.io import fit_size, resize, save_picture, size_of
 from overpaint.pictures.tensors import to_picture
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ class Snapshots(pl.Callback):
         steps: the steps, beside the first and the last.
         every: also each multiple of this; 0 for none.
         last: the last step.
+        max_edge: longer edge, in pixels; larger images are scaled down. None: never.
         publish: called with the step and the picture, for example to log it elsewhere; in long runs
             not with each regular one, but with each second, fourth and so on, at most 100.
     """
@@ -42,11 +43,13 @@ class Snapshots(pl.Callback):
         steps: Collection[int] = (),
         every: int = 0,
         last: int,
+        max_edge: int | None = None,
         publish: Callable[[int, Image.Image], None] | None = None,
     ) -> None:
         self._folder = folder
         self._chosen = {1, last, *steps}
         self._every = every
+        self._max_edge = max_edge
         self._publish = publish
         self._stride = every
         while self._stride and last // self._stride > PUBLISHED:
@@ -69,6 +72,8 @@ class Snapshots(pl.Callback):
         step = pl_module.completed
         if self.is_chosen(step):
             picture = to_picture(pl_module.shown())
+            if self._max_edge is not None and max(picture.size) > self._max_edge:
+                picture = resize(picture, fit_size(size_of(picture), self._max_edge))
             try:
                 save_picture(picture, self._folder / f"step_{step:05d}.png")
             except WriteError as error:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import io
 import logging
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable
+from math import prod
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from overpaint.errors import ImageError, NotEnoughMemoryError, brief
 from overpaint.headroom import free_bytes, in_words
+from overpaint.pictures.deep.libvips import DeepFile
+from overpaint.pictures.deep.picture import DeepPicture, Picture
+from overpaint.pictures.deep.widening import deep_file, from_file, from_grey, through, wide_profile
 from overpaint.pictures.formats import POSTSCRIPT, heif_kind, is_readable, no_picture
-from overpaint.pictures.metadata import in_srgb, turn_of, without_metadata
+from overpaint.pictures.metadata import in_srgb, turn_by, turn_of, without_metadata
+from overpaint.pictures.quiet import pixels_at_most, quiet_libtiff, quiet_pillow
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
 _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LARGE = 50_000_000  # pixels; a smaller JPEG is always decoded to its full size
+_SPARE = 2  # times the edge needed: with so much left to resample, a smaller decoding is not seen
 _BYTES_A_PIXEL = 8  # of a picture and a copy of it, the least that reading takes
 _MISSING = {
     "HEIC": "this is a HEIC picture, which needs a package (`pip install pillow-heif`); "
@@ -42,10 +49,46 @@ def decoded(data: bytes, name: str | Path) -> Image.Image:
         ImageError: if it is empty, damaged, no picture, or too large to decode.
         NotEnoughMemoryError: if there is not enough memory to decode it.
     """
+    return _reading(data, name, None, _decoded)
+
+
+def decoded_whole(
+    data: bytes, name: str | Path, *, edge: int | None = None, max_pixels: int | None = None
+) -> Picture:
+    """The same with all that a file holds: 16 bits per channel, colours wider than sRGB's.
+
+    A file of 8 bits in sRGB is read as `decoded` does, another one as a picture of 16 bits.
+
+    Args:
+        data: the whole file.
+        name: of the file, for messages.
+        edge: longer edge in pixels that it is not to be larger than; a JPEG of many times that is
+            decoded to a few times that.
+        max_pixels: that a picture may have; by default as many as Pillow lets pass.
+
+    Raises:
+        ImageError: if it is empty, damaged, no picture, or too large to decode.
+        NotEnoughMemoryError: if there is not enough memory to decode it.
+    """
+
+    def decode(data: bytes, faults: list[str]) -> Picture:
+        file = deep_file(data)
+        return _decoded_wide(data, faults, edge) if file is None else _deep(data, file, faults)
+
+    return _reading(data, name, max_pixels, decode)
+
+
+def _reading(
+    data: bytes,
+    name: str | Path,
+    max_pixels: int | None,
+    decode: Callable[[bytes, list[str]], T],
+) -> T:
+    """Decodes a file; what goes wrong is told with its name."""
     faults: list[str] = []
-    with quiet_pillow() as remarks, _quiet_libtiff(data):
+    with quiet_pillow() as remarks, quiet_libtiff(data), pixels_at_most(max_pixels):
         try:
-            picture = _decoded_somehow(data, faults)
+            picture = _decoded_somehow(data, faults, decode)
         except MemoryError:
             raise NotEnoughMemoryError(
                 f"'{name}': there is not enough memory to open it; scale the picture down, "
@@ -54,9 +97,7 @@ def decoded(data: bytes, name: str | Path) -> Image.Image:
         except NotEnoughMemoryError as error:
             raise NotEnoughMemoryError(f"'{name}': {error}") from None
         except Image.DecompressionBombError as error:
-            raise ImageError(
-                f"'{name}': too many pixels to open safely ({error}); scale it down."
-            ) from None
+            raise ImageError(f"'{name}': {_too_many(max_pixels, error)}") from None
         except Exception as error:  # on damaged files Pillow's decoders raise nearly anything
             raise ImageError(f"'{name}': {_reason(data, error)}.") from error
     faults += [f"metadata ignored in part ({one})" for one in remarks if "EXIF" in one]
@@ -65,10 +106,10 @@ def decoded(data: bytes, name: str | Path) -> Image.Image:
     return picture
 
 
-def _decoded_somehow(data: bytes, faults: list[str]) -> Image.Image:
+def _decoded_somehow(data: bytes, faults: list[str], decode: Callable[[bytes, list[str]], T]) -> T:
     """Decodes a file, if need be without its metadata."""
     try:
-        return _decoded(data, faults)
+        return decode(data, faults)
     except (MemoryError, NotEnoughMemoryError, Image.DecompressionBombError):
         raise
     except Exception as error:
@@ -76,7 +117,7 @@ def _decoded_somehow(data: bytes, faults: list[str]) -> Image.Image:
         if lighter is None:
             raise
         try:
-            picture = _decoded(lighter, faults)
+            picture = decode(lighter, faults)
         except Exception:  # the pixels are damaged too
             raise error from None
         faults[:] = [f"metadata ignored, it is damaged{_detail(error)}"]
@@ -84,16 +125,53 @@ def _decoded_somehow(data: bytes, faults: list[str]) -> Image.Image:
 
 
 def _decoded(data: bytes, faults: list[str]) -> Image.Image:
-    if data.startswith(POSTSCRIPT):
-        raise UnidentifiedImageError("a program, which Pillow would hand to Ghostscript")
-    if heif_kind(data[:100]) == "HEIC":
-        _add_reader_of_heic()
-    with Image.open(io.BytesIO(data)) as image:
-        _require_room(image)
+    with _opened(data) as image:
+        _require_room(image.size)
         image.load()
         turn = turn_of(image, faults)
         picture = _to_srgb(_with_key_as_alpha(image, data), image.info.get("icc_profile"), faults)
     return picture if turn is None else picture.transpose(turn)
+
+
+def _decoded_wide(data: bytes, faults: list[str], edge: int | None) -> Picture:
+    """A picture of 8 bits, in 16 if its profile is of other colours than sRGB's."""
+    with _opened(data) as image:
+        if edge is not None and image.width * image.height > _LARGE:
+            image.draft(None, (_SPARE * edge,) * 2)  # smaller by 2, 4 or 8, if it is a JPEG
+        _require_room(image.size)
+        image.load()
+        turn = turn_of(image, faults)
+        wide = wide_profile(image)
+        if wide is None and image.mode not in ("I", "F"):
+            keyed = _with_key_as_alpha(image, data)
+            picture = _to_srgb(keyed, image.info.get("icc_profile"), faults)
+            return picture if turn is None else picture.transpose(turn)
+        deep = from_grey(image) if wide is None else through(wide, image)
+    return deep if turn is None else deep.transposed(turn)
+
+
+def _opened(data: bytes) -> Image.Image:
+    if data.startswith(POSTSCRIPT):
+        raise UnidentifiedImageError("a program, which Pillow would hand to Ghostscript")
+    if heif_kind(data[:100]) == "HEIC":
+        _add_reader_of_heic()
+    return Image.open(io.BytesIO(data))
+
+
+def _deep(data: bytes, file: DeepFile, faults: list[str]) -> DeepPicture:
+    """A picture of 16 bits per channel; Pillow opens most of them, and knows which way is up."""
+    size = file.width, file.height
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and prod(size) > 2 * limit:
+        raise Image.DecompressionBombError(f"({prod(size)} pixels)")
+    _require_room(size)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            turn, profile = turn_of(image, faults), image.info.get("icc_profile")
+    except UnidentifiedImageError:
+        turn, profile = turn_by(file.orientation), file.profile
+    picture = from_file(file, profile, faults)
+    return picture if turn is None else picture.transposed(turn)
 
 
 def _add_reader_of_heic() -> None:
@@ -105,14 +183,25 @@ def _add_reader_of_heic() -> None:
     register_heif_opener()
 
 
-def _require_room(image: Image.Image) -> None:
-    free, needed = free_bytes(), _BYTES_A_PIXEL * image.width * image.height
+def _require_room(size: tuple[int, int]) -> None:
+    free, needed = free_bytes(), _BYTES_A_PIXEL * prod(size)
     if free is not None and needed > free:
         raise NotEnoughMemoryError(
-            f"{image.width}x{image.height} pixels take {in_words(needed)} of memory to open, and "
+            f"{size[0]}x{size[1]} pixels take {in_words(needed)} of memory to open, and "
             f"{in_words(free)} are free here; scale the picture down to some "
             f"{free // _BYTES_A_PIXEL // 1_000_000} megapixels."
         )
+
+
+def _too_many(max_pixels: int | None, error: Exception) -> str:
+    if max_pixels is None:
+        return f"too many pixels to open safely ({error}); scale it down."
+    found = re.search(r"\((\d+) pixels\)", str(error))
+    has = f"it has {int(found[1]) / 1e6:,.0f} megapixels, " if found else ""
+    return (
+        f"too many pixels to open safely ({has}image.max_pixels is {max_pixels}); scale it down, "
+        "or raise that if you trust the file."
+    )
 
 
 def _reason(data: bytes, error: Exception) -> str:
@@ -128,47 +217,6 @@ def _reason(data: bytes, error: Exception) -> str:
 def _detail(error: Exception) -> str:
     """What an error says, if it says more than that it is one."""
     return "" if isinstance(error, UnidentifiedImageError) else f" ({brief(error)})"
-
-
-@contextmanager
-def quiet_pillow() -> Iterator[list[str]]:
-    """Keeps Pillow's warnings and log lines from the screen.
-
-    Yields:
-        A list that holds the warnings at the end.
-    """
-    remarks: list[str] = []
-    pillow = logging.getLogger("PIL")
-    level = pillow.level
-    pillow.setLevel(logging.CRITICAL)
-    try:
-        # Pillow refuses above twice its limit (179 megapixels) and merely warns below that.
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield remarks
-    finally:
-        remarks += [" ".join(str(one.message).split()) for one in caught]
-        pillow.setLevel(level)
-
-
-@contextmanager
-def _quiet_libtiff(data: bytes) -> Iterator[None]:
-    """Keeps libtiff's remarks on a damaged file from the screen; it writes to the file number 2."""
-    if not data.startswith(_TIFF):
-        yield
-        return
-    try:
-        kept = os.dup(2)
-    except OSError:  # closed
-        yield
-        return
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def _with_key_as_alpha(image: Image.Image, data: bytes) -> Image.Image:

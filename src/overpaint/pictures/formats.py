@@ -17,6 +17,9 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".tiff": {"compression": "tiff_lzw"},
 }
 
+DEEP_SUFFIXES = (".png", ".tif", ".tiff")
+"""Those that hold 16 bits per channel."""
+
 READ = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 """What every Pillow reads, for messages."""
 

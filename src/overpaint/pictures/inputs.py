@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageOps
 
-from overpaint.pictures.decoding import decoded
+from overpaint.pictures.carried import Carried, carried
+from overpaint.pictures.decoding import decoded_whole
+from overpaint.pictures.deep.picture import Picture
 from overpaint.pictures.io import fit_size, read_bytes, require_edge, resize, size_of
 from overpaint.pictures.keeping import brought_to
 
@@ -19,28 +21,28 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SizedInputs:
-    """Pictures of mode RGB at the sizes, and in the colours, in which they are compared."""
+    """Pictures at the sizes, and in the colours, in which they are compared."""
 
-    content: Image.Image
-    styles: list[Image.Image]
-    start: Image.Image | None
+    content: Picture
+    styles: Sequence[Picture]
+    start: Picture | None
     """The picture to start from, as large as the photo, if there is one."""
-    colours: Image.Image | None = None
+    colours: Picture | None = None
     """The photo, where the others are grey and what is painted shall have its colours."""
 
     @property
-    def photo(self) -> Image.Image:
+    def photo(self) -> Picture:
         """The photo in its own colours."""
         return self.colours or self.content
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The pictures of one run, of mode RGB, in the sizes of their files."""
+    """The pictures of one run, in the sizes of their files; a large JPEG perhaps smaller."""
 
-    content: Image.Image
-    styles: list[Image.Image]
-    start: Image.Image | None
+    content: Picture
+    styles: Sequence[Picture]
+    start: Picture | None
     """The picture to start from, if there is one."""
     names: tuple[str, ...]
     """Of photo and paintings, for messages: their files, if they have any."""
@@ -50,6 +52,8 @@ class Inputs:
     """What of the photo's colours is kept: a value of `color.keep`."""
     match_lightness: bool = False
     """Whether paintings without colours become as light as the photo."""
+    carried: Carried = field(default_factory=Carried)
+    """What results may keep of the photo's metadata."""
 
     def at(self, long_edge: int, *, style_scale: float = 1.0) -> SizedInputs:
         """The same pictures for a result of a size.
@@ -75,7 +79,7 @@ class Inputs:
             colours=photo if is_grey else None,
         )
 
-    def _in_its_colours(self, photo: Image.Image, painting: Image.Image) -> Image.Image:
+    def _in_its_colours(self, photo: Picture, painting: Picture) -> Picture:
         return brought_to(photo, painting, self.keep, match_lightness=self.match_lightness)
 
     def smallest_edge(self, minimum: int, *, style_scale: float = 1.0) -> int:
@@ -87,29 +91,44 @@ class Inputs:
         )
 
 
-def load_inputs(content: str, styles: Sequence[str], *, start: str | None = None) -> Inputs:
-    """Reads the pictures of one run, in the sizes of their files, each file once.
+def load_inputs(
+    content: str,
+    styles: Sequence[str],
+    *,
+    start: str | None = None,
+    edge: int | None = None,
+    max_pixels: int | None = None,
+) -> Inputs:
+    """Reads the pictures of one run, each file once.
 
     Args:
         content: file of the photo; its aspect is the result's.
         styles: files of the paintings.
         start: file of a picture to start from.
+        edge: longer edge in pixels that no picture is to be larger than; a JPEG of many times that
+            is decoded to a few times that.
+        max_pixels: that a file may have.
 
     Raises:
         ImageError: if a file cannot be read.
         NotEnoughMemoryError: if there is not enough memory for one.
     """
-    pictures: dict[str, Image.Image] = {}
+    pictures: dict[str, Picture] = {}
     hashes: dict[str, str] = {}
+    kept = Carried()
     for name in dict.fromkeys([content, *styles, *([start] if start is not None else [])]):
         data = read_bytes(name)  # a pipe gives them only once
-        pictures[name], hashes[name] = decoded(data, name), hashlib.sha256(data).hexdigest()
+        pictures[name] = decoded_whole(data, name, edge=edge, max_pixels=max_pixels)
+        hashes[name] = hashlib.sha256(data).hexdigest()
+        if name == content:
+            kept = carried(data, name)
     return Inputs(
         pictures[content],
         [pictures[path] for path in styles],
         None if start is None else pictures[start],
         names=(content, *styles),
         hashes=hashes,
+        carried=kept,
     )
 
 
@@ -138,6 +157,11 @@ def require_edges(
         )
 
 
-def _fill(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _fill(image: Picture, size: tuple[int, int]) -> Picture:
     """Resizes to cover a (height, width) and crops what stands out, centred."""
-    return ImageOps.fit(image, (size[1], size[0]), Image.Resampling.LANCZOS)
+    wide = size[1], size[0]
+    if isinstance(image, Image.Image):
+        return ImageOps.fit(image, wide, Image.Resampling.LANCZOS)
+    scale = min(image.width / wide[0], image.height / wide[1])
+    left, top = ((have - scale * take) / 2 for have, take in zip(image.size, wide, strict=True))
+    return image.resampled(wide, (left, top, image.width - left, image.height - top))

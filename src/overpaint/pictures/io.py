@@ -1,4 +1,4 @@
-"""Picture files to upright 8-bit sRGB pictures, and back."""
+"""Picture files to upright sRGB pictures, and back."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import io
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import overload
 
 from PIL import Image, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
 
 from overpaint.errors import ImageError, NotEnoughMemoryError, WriteError, brief
 from overpaint.files import write_bytes
-from overpaint.pictures.decoding import decoded, quiet_pillow
-from overpaint.pictures.formats import SAVE_OPTIONS
+from overpaint.pictures.decoding import decoded, decoded_whole
+from overpaint.pictures.deep.picture import DeepPicture, Picture, in_8_bits
+from overpaint.pictures.encoding import Beside, encoded
+from overpaint.pictures.formats import DEEP_SUFFIXES, SAVE_OPTIONS
+from overpaint.pictures.quiet import ANY_SIZE, pixels_at_most, quiet_pillow
 
 _LARGEST_FILE = 1 << 31  # bytes; more than any picture that is not refused for its pixels
 _BLOCK = 1 << 20
+_SEARCHED = 150_000_000  # pixels; in a larger PNG texts behind them are not looked for
 _USUAL_SIZES = 8192  # longer edges up to this are worth a thought
 
 
@@ -25,7 +29,7 @@ def read_picture(path: str | Path) -> Image.Image:
     """Reads the first frame of a picture as it is meant to look.
 
     Turned by its EXIF orientation, converted from its ICC profile to sRGB, laid over white where it
-    is transparent, 16-bit grey scaled to 8. Damaged metadata is told in a line and left out.
+    is transparent, in 8 bits per channel. Damaged metadata is told in a line and left out.
 
     Args:
         path: a JPEG, PNG, WebP, TIFF, BMP or GIF file, AVIF or HEIC where Pillow reads them; or a
@@ -39,6 +43,16 @@ def read_picture(path: str | Path) -> Image.Image:
         NotEnoughMemoryError: if there is not enough memory to decode it.
     """
     return decoded(read_bytes(path), path)
+
+
+def read_whole(
+    path: str | Path, *, edge: int | None = None, max_pixels: int | None = None
+) -> Picture:
+    """The same, of 16 bits per channel if the file or its colours ask for it.
+
+    Arguments and errors are those of `decoded_whole`.
+    """
+    return decoded_whole(read_bytes(path), path, edge=edge, max_pixels=max_pixels)
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -73,20 +87,30 @@ def fit_size(size: tuple[int, int], long_edge: int) -> tuple[int, int]:
     return height, width
 
 
-def size_of(image: Image.Image) -> tuple[int, int]:
+def size_of(image: Picture) -> tuple[int, int]:
     """The (height, width) of a picture; Pillow itself says (width, height)."""
     return image.height, image.width
 
 
-def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+@overload
+def resize(image: Image.Image, size: tuple[int, int]) -> Image.Image: ...
+
+
+@overload
+def resize(image: Picture, size: tuple[int, int]) -> Picture: ...
+
+
+def resize(image: Picture, size: tuple[int, int]) -> Picture:
     """Resamples to a (height, width) with a Lanczos filter."""
     if size_of(image) == size:
         return image
+    if isinstance(image, DeepPicture):
+        return image.resampled((size[1], size[0]))
     return image.resize((size[1], size[0]), Image.Resampling.LANCZOS)
 
 
 def require_edge(
-    image: Image.Image, size: tuple[int, int], minimum: int, path: str | Path, *, enough: int
+    image: Picture, size: tuple[int, int], minimum: int, path: str | Path, *, enough: int
 ) -> None:
     """Checks that a picture, resized to `size`, is large enough for the encoder.
 
@@ -118,11 +142,12 @@ def read_png_text(path: str | Path) -> dict[str, str]:
         ImageError: if the file is missing, no PNG, or its texts are damaged.
     """
     data = read_bytes(path)
-    with quiet_pillow():
+    with quiet_pillow(), pixels_at_most(ANY_SIZE):
         try:
             with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
-                with suppress(OSError, SyntaxError):  # pixels cut short; texts may be before them
-                    picture.load()
+                if picture.width * picture.height <= _SEARCHED:
+                    with suppress(OSError, SyntaxError):  # cut short; texts may be before that
+                        picture.load()
                 return {
                     str(key): str(one) for key, one in picture.info.items() if isinstance(one, str)
                 }
@@ -133,14 +158,21 @@ def read_png_text(path: str | Path) -> dict[str, str]:
 
 
 def save_picture(
-    image: Image.Image, path: str | Path, text: Mapping[str, str] | None = None
+    picture: Picture,
+    path: str | Path,
+    text: Mapping[str, str] | None = None,
+    *,
+    resolution: tuple[float, float] | None = None,
+    exif: bytes | None = None,
 ) -> None:
     """Writes a picture in the format of the file's ending, whole or not at all.
 
     Args:
-        image: a picture of mode RGB.
+        picture: of mode RGB, or of 16 bits per channel, which JPEG and WebP get in 8.
         path: ends in .png, .jpg, .jpeg, .webp, .tif or .tiff.
         text: keywords and texts for PNG's own text chunks; other formats go without.
+        resolution: pixels an inch, across and down; WebP goes without.
+        exif: a block of EXIF.
 
     Raises:
         ImageError: if the ending is not one of these.
@@ -150,14 +182,10 @@ def save_picture(
     suffix = path.suffix.lower()
     if suffix not in SAVE_OPTIONS:
         raise ImageError(f"'{path}': cannot write '{suffix}'; use .png, .jpg, .webp or .tif.")
-    options = dict(SAVE_OPTIONS[suffix])
-    if suffix == ".png":
-        options["pnginfo"] = info = PngInfo()
-        for keyword, value in (text or {}).items():
-            info.add_itxt(keyword, value, zip=True)
-    data = io.BytesIO()  # on a full disk, Pillow's encoders would say "encoder error -2"
+    if suffix not in DEEP_SUFFIXES:
+        picture = in_8_bits(picture)
     try:
-        image.save(data, Image.registered_extensions()[suffix], **options)
+        data = encoded(picture, suffix, Beside(text, resolution, exif))
     except (OSError, ValueError) as error:  # each format has a size limit
         raise WriteError(errno.EFBIG, str(error), str(path)) from error
-    write_bytes(path, data.getvalue())
+    write_bytes(path, data)

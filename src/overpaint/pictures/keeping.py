@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overpaint.errors import lookup
+from overpaint.pictures.deep import picture as deep
 from overpaint.pictures.oklab import Floats, to_oklab, to_srgb
 
 Picture = NDArray[np.float32]
@@ -118,16 +119,19 @@ _WAYS: Mapping[str, Callable[[Picture, Picture], Picture]] = {
 
 
 def brought_to(
-    photo: Image.Image, painting: Image.Image, keep: str, *, match_lightness: bool = False
-) -> Image.Image:
+    photo: deep.Picture, painting: deep.Picture, keep: str, *, match_lightness: bool = False
+) -> deep.Picture:
     """A painting as a run compares it that keeps the photo's colours.
 
     Args:
-        photo: mode RGB.
+        photo: of 8 or 16 bits.
         painting: likewise, of any size.
         keep: `none` leaves it as it is, `luminance` takes its colours away, `statistics` and
             `histogram` give it the photo's.
         match_lightness: of `luminance`: whether it becomes as light as the photo.
+
+    Returns:
+        A picture of as many bits as the painting.
 
     Raises:
         ConfigError: if `keep` is unknown.
@@ -135,7 +139,10 @@ def brought_to(
     way = lookup(_WAYS, keep, "color.keep")
     if keep == "luminance" and match_lightness:
         way = in_luminance_of
-    return painting if keep == "none" else as_picture(way(as_array(painting), as_array(photo)))
+    if keep == "none":
+        return painting
+    values = way(as_array(painting), as_array(photo))
+    return as_picture(values) if isinstance(painting, Image.Image) else _as_deep(values)
 
 
 def recolored_after(result: Image.Image, photo: Image.Image, keep: str) -> Image.Image:
@@ -149,8 +156,10 @@ def recolored_after(result: Image.Image, photo: Image.Image, keep: str) -> Image
     return as_picture(way(as_array(result), as_array(photo)))
 
 
-def as_array(image: Image.Image) -> Picture:
-    """A picture of mode RGB as an array."""
+def as_array(image: deep.Picture) -> Picture:
+    """A picture as an array."""
+    if isinstance(image, deep.DeepPicture):
+        return image.levels.transpose(1, 2, 0).astype(np.float32) / np.float32(65535)
     return np.asarray(image.convert("RGB"), np.float32) / np.float32(255)
 
 
@@ -160,6 +169,14 @@ def as_picture(values: Picture) -> Image.Image:
     for rows in _blocks(values):
         levels[rows] = (values[rows] * 255).round()
     return Image.fromarray(levels)
+
+
+def _as_deep(values: Picture) -> deep.DeepPicture:
+    """An array as a picture of 16 bits, likewise."""
+    levels = np.empty((3, *values.shape[:2]), np.uint16)
+    for rows in _blocks(values):
+        levels[:, rows] = (values[rows] * 65535).round().transpose(2, 0, 1)
+    return deep.DeepPicture(levels)
 
 
 def _mapped(change: Callable[..., Floats], *pictures: Picture) -> Picture:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from PIL import ExifTags, Image, ImageCms
 
 from overpaint.errors import brief
+from overpaint.pictures.deep.profiles import srgb_profile
 
 _PNG, _PNG_KEPT = b"\x89PNG\r\n\x1a\n", (b"tRNS",)
 _WEBP_METADATA = (b"EXIF", b"XMP ", b"ICCP")
@@ -48,10 +49,15 @@ def turn_of(image: Image.Image, faults: list[str]) -> Image.Transpose | None:
         faults: is told if that cannot be read.
     """
     try:
-        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        return turn_by(image.getexif().get(ExifTags.Base.Orientation))
     except Exception as error:  # Pillow's readers of EXIF raise nearly anything
         faults.append(f"orientation ignored ({brief(error)})")
         return None
+
+
+def turn_by(orientation: int | None) -> Image.Transpose | None:
+    """How a picture is to be turned whose EXIF says so; what it does not know turns nothing."""
+    return _TURNS.get(orientation or 1)
 
 
 def in_srgb(image: Image.Image, profile: bytes | None, faults: list[str]) -> Image.Image:
@@ -59,10 +65,11 @@ def in_srgb(image: Image.Image, profile: bytes | None, faults: list[str]) -> Ima
 
     Args:
         image: without transparency.
-        profile: the ICC profile; without one the colours are taken for sRGB.
+        profile: the ICC profile; without one the colours are taken for sRGB. This package's own
+            changes nothing.
         faults: is told if the profile is of no use.
     """
-    if profile:
+    if profile and profile != srgb_profile():
         try:
             source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             converted = ImageCms.profileToProfile(
@@ -76,7 +83,7 @@ def in_srgb(image: Image.Image, profile: bytes | None, faults: list[str]) -> Ima
             faults.append(
                 f"colour profile ignored ({brief(error)}), so colours may be a little off"
             )
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def without_metadata(data: bytes) -> bytes | None:
@@ -90,7 +97,7 @@ def without_metadata(data: bytes) -> bytes | None:
     """
     try:
         if data.startswith(_PNG):
-            lighter = _PNG + b"".join(_png_chunks(data))
+            lighter = _PNG + b"".join(png_chunks(data))
         elif data[:4] == b"RIFF" and data[8:12] == b"WEBP":
             lighter = _webp(data)
         elif data.startswith(b"\xff\xd8"):
@@ -104,13 +111,14 @@ def without_metadata(data: bytes) -> bytes | None:
     return lighter if lighter != data else None
 
 
-def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """The chunks that decoding needs; those in lower case are optional."""
+def png_chunks(data: bytes, *, beside: bool = False) -> Iterator[bytes]:
+    """The chunks of a PNG that decoding needs, whole; or those beside them, which are optional."""
     at = len(_PNG)
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
         kind, end = data[at + 4 : at + 8], at + 12 + length
-        if kind[:1].isupper() or kind in _PNG_KEPT:
+        is_needed = kind[:1].isupper() or kind in _PNG_KEPT
+        if is_needed != beside:
             yield data[at:end]
         at = end
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from overpaint.errors import lookup
 from overpaint.pictures.colours import recolored
-from overpaint.pictures.io import fit_size, read_picture, resize, size_of
+from overpaint.pictures.deep.picture import DeepPicture, Picture, bands
+from overpaint.pictures.io import fit_size, read_whole, resize, size_of
 from overpaint.pictures.keeping import as_array, with_chroma
 
 # How far colours may be, in [0, 1], from those of a place that still counts as the photo's, and the
@@ -38,22 +39,31 @@ def load_picture(path: str | Path, size: int | None = None) -> Tensor:
     """
     if size is not None and size < 1:
         raise ValueError(f"a picture cannot be {size} pixels long")
-    picture = read_picture(path)
+    picture = read_whole(path)
     return to_tensor(picture if size is None else resize(picture, fit_size(size_of(picture), size)))
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """An RGB picture as (1, 3, H, W) float32 in [0, 1]."""
-    values = torch.from_numpy(np.array(image.convert("RGB")))
-    return values.permute(2, 0, 1)[None].contiguous().float() / 255
+def to_tensor(image: Picture) -> Tensor:
+    """A picture as (1, 3, H, W) float32 in [0, 1]."""
+    if isinstance(image, Image.Image) and image.mode != "RGB":
+        image = image.convert("RGB")
+    tensor = torch.empty((1, 3, image.height, image.width))
+    for rows in bands(*image.size):
+        if isinstance(image, DeepPicture):
+            values, full = image.levels[:, rows].astype(np.float32), 65535
+        else:
+            part = np.asarray(image.crop((0, rows.start, image.width, rows.stop)))
+            values, full = part.transpose(2, 0, 1).astype(np.float32), 255
+        torch.div(torch.from_numpy(values), full, out=tensor[0, :, rows])
+    return tensor
 
 
-def with_colours_of(image: Tensor, photo: Image.Image) -> Tensor:
+def with_colours_of(image: Tensor, photo: Picture) -> Tensor:
     """The lightness of an image with the colours of a photo, place by place.
 
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
-        photo: mode RGB, of that size.
+        photo: of that size.
 
     Returns:
         A new (1, 3, H, W) tensor on the CPU; finite where the image is.
@@ -69,16 +79,42 @@ def to_picture(image: Tensor) -> Image.Image:
     Raises:
         ValueError: if the shape is another or a value is not finite.
     """
+    picture = Image.new("RGB", (_checked(image).shape[-1], image.shape[-2]))
+    for rows, values in _bands(image):
+        levels = (values * 255).round().to(torch.uint8)
+        band = Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+        picture.paste(band, (0, rows.start))
+    return picture
+
+
+def to_deep_picture(image: Tensor) -> DeepPicture:
+    """The same as a picture of 16 bits per channel."""
+    levels = np.empty(tuple(_checked(image).shape[1:]), np.uint16)
+    for rows, values in _bands(image):
+        levels[:, rows] = (values * 65535).round().numpy()
+    return DeepPicture(levels)
+
+
+def _checked(image: Tensor) -> Tensor:
     if image.ndim != 4 or image.shape[:2] != (1, 3):
         raise ValueError(f"expected a (1, 3, H, W) tensor, got {tuple(image.shape)}")
-    values = image.detach()[0].float().cpu()
-    if not torch.isfinite(values).all():
-        raise ValueError("the image holds values that are not finite")
-    levels = (values.clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())
+    return image
 
 
-def enlarge_paint(image: Tensor, photo: Image.Image, larger: Image.Image) -> Tensor:
+def _bands(image: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Rows and their values, (3, h, W) on the CPU, clamped to [0, 1]; a copy of few rows at once.
+
+    Raises:
+        ValueError: if one is not finite.
+    """
+    for rows in bands(image.shape[-1], image.shape[-2]):
+        values = image.detach()[0, :, rows].float().cpu()
+        if not torch.isfinite(values).all():
+            raise ValueError("the image holds values that are not finite")
+        yield rows, values.clamp(0, 1)
+
+
+def enlarge_paint(image: Tensor, photo: Picture, larger: Picture) -> Tensor:
     """A picture at a larger size: its difference to the photo, enlarged, over the larger photo.
 
     The photo's fine detail, which no smaller picture holds, is there from the first step on.

@@ -13,6 +13,7 @@ from PIL import Image
 
 from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.optimisation.verdicts import Finding
+from overpaint.pictures.deep.picture import DeepPicture
 
 
 @dataclass(frozen=True, repr=False)
@@ -21,6 +22,8 @@ class PaintResult:
 
     image: Image.Image
     """The picture, mode RGB."""
+    deep: DeepPicture | None
+    """The same with 16 bits per channel, if `output.depth` is 16."""
     losses: Mapping[str, float]
     """Of the picture, at the size reached: `total`, `content`, `style`, `style/<layer>`, `tv`."""
     history: Sequence[Mapping[str, float]]
@@ -52,7 +55,7 @@ class PaintResult:
     def facts(self) -> dict[str, Any]:
         """All of it but the picture, its place and its history, as JSON takes it."""
         names = [field.name for field in dataclasses.fields(self)]
-        apart = ("image", "folder", "history")
+        apart = ("image", "deep", "folder", "history")
         facts = {name: getattr(self, name) for name in names if name not in apart}
         for name in ("seconds", "step_seconds"):
             facts[name] = round(facts[name], 3)

@@ -11,13 +11,14 @@ from rich.console import Console
 from torch import Tensor
 
 from overpaint.building.memory import shortage_told
-from overpaint.building.sources import read_sources
+from overpaint.building.sources import largest_edge, read_sources
 from overpaint.console import command
 from overpaint.errors import DivergedError
 from overpaint.interrupts import followed_interrupts
+from overpaint.pictures.deep import picture as deep
 from overpaint.pictures.inputs import Inputs
-from overpaint.pictures.io import read_picture
-from overpaint.pictures.tensors import to_picture
+from overpaint.pictures.io import read_whole
+from overpaint.pictures.tensors import to_deep_picture
 from overpaint.records.result import PaintResult
 from overpaint.runs.pyramid import optimise
 from overpaint.settings.reading import load_config
@@ -64,18 +65,18 @@ def paint(
         paintings = [paintings]
     if not paintings:
         raise ValueError("at least one painting is needed")
-    content, styles = _read(photo), [_read(painting) for painting in paintings]
     samples = Config()  # the settings name files; these are there, and as many as the pictures
     values: dict[str, object] = {
         "content.image": samples.content.image,
-        "style.images": [samples.style.images[0]] * len(styles),
+        "style.images": [samples.style.images[0]] * len(paintings),
     }
-    if isinstance(photo, Tensor):
-        values["image.size"] = max(content.size)
+    drawn = _from_tensor(photo) if isinstance(photo, Tensor) else None
+    if drawn is not None:
+        values["image.size"] = max(drawn.size)
     config = load_config(preset, settings, values=values)
-    start = styles[0] if config.init.mode == "style" else None
-    if config.init.mode == "file" and config.init.file:
-        start = read_picture(config.init.file)
+    content = _read(photo, config) if drawn is None else drawn
+    styles = [_read(painting, config) for painting in paintings]
+    start = _start(config, styles)
     names = (_name(photo, "photo"), *(_name(one, "painting") for one in paintings))
     inputs = Inputs(content, styles, start, names=names)
     told = shortage_told(config, inputs)
@@ -96,10 +97,23 @@ def paint(
     return result
 
 
-def _read(picture: Picture) -> Image.Image:
+def _start(config: Config, styles: Sequence[deep.Picture]) -> deep.Picture | None:
+    """The picture to start from, if the settings ask for one."""
+    if config.init.mode == "file" and config.init.file:
+        return _read(config.init.file, config)
+    return styles[0] if config.init.mode == "style" else None
+
+
+def _from_tensor(picture: Tensor) -> deep.Picture:
+    return deep.in_few_bits(to_deep_picture(picture))
+
+
+def _read(picture: Picture, config: Config) -> deep.Picture:
     if isinstance(picture, Tensor):
-        return to_picture(picture)
-    return picture.convert("RGB") if isinstance(picture, Image.Image) else read_picture(picture)
+        return _from_tensor(picture)
+    if isinstance(picture, Image.Image):
+        return picture.convert("RGB")
+    return read_whole(picture, edge=largest_edge(config), max_pixels=config.image.max_pixels)
 
 
 def _name(picture: Picture, otherwise: str) -> str:

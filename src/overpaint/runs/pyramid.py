@@ -42,6 +42,7 @@ from overpaint.pictures.tensors import (
     enlarge_paint,
     enlarge_picture,
     enlarge_with_detail,
+    to_deep_picture,
     to_picture,
 )
 from overpaint.records.result import PaintResult
@@ -232,9 +233,10 @@ class _Pyramid:
         with self._arithmetic():
             terms = module.conclude().named()
             self.divergence = module.divergence()
-        image = self._enlarged(module.image.detach(), self._sized)
+        shown = as_shown(self._sized)(self._enlarged(module.image.detach(), self._sized))
         return PaintResult(
-            image=to_picture(as_shown(self._sized)(image)),
+            image=to_picture(shown),
+            deep=to_deep_picture(shown) if self._config.output.depth == 16 else None,
             losses={name: value.item() for name, value in terms.items()},
             history=tuple(self._numbers.history),
             steps=self.divergence.last_good if self.divergence else module.completed,

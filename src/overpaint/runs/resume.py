@@ -16,6 +16,7 @@ from overpaint.building.shelf import ALONE, Siblings
 from overpaint.building.sources import read_sources
 from overpaint.errors import CheckpointError, ConfigError
 from overpaint.files import remove_leftovers
+from overpaint.pictures.quiet import ANY_SIZE, pixels_at_most, quiet_pillow
 from overpaint.records.checkpoints import CheckpointFolder, Origin
 from overpaint.records.environment import versions
 from overpaint.records.result import RunResult
@@ -30,7 +31,10 @@ logger = logging.getLogger(__name__)
 
 # What may differ from what a run began with: it does not touch the picture. `schedule.steps` may
 # grow.
-_FREE = ("tracking.", "output.copy", "output.timelapse", "snapshots.", "checkpoint.", "tune.")
+_FREE = (
+    *("tracking.", "output.copy", "output.depth", "output.exif", "output.timelapse"),
+    *("snapshots.", "checkpoint.", "tune."),
+)
 
 
 def resume(
@@ -155,7 +159,7 @@ def _require_done(folder: Path) -> None:
     try:
         facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
         interrupted, diverged, steps = (facts[key] for key in ("interrupted", "diverged", "steps"))
-        with Image.open(folder / "result.png") as picture:
+        with quiet_pillow(), pixels_at_most(ANY_SIZE), Image.open(folder / "result.png") as picture:
             picture.verify()
     except (OSError, ValueError, KeyError, TypeError, SyntaxError):
         raise CheckpointError(

@@ -40,12 +40,14 @@ def save_result(job: Job, result: RunResult, tracker: Tracker) -> None:
         versions=versions(),
         weights=f"{weights.name}, sha256 {weights.sha256}",
     )
+    image = result.image if result.deep is None else result.deep
+    kept = job.sources.inputs.carried
+    exif = kept.exif if config.output.exif else None
     faults: list[WriteError] = []
-    with put_off(faults):
-        save_picture(result.image, picture, text)
-    if config.output.copy:
-        with put_off(faults):
-            save_picture(result.image, config.output.copy, text)
+    for path in (picture, config.output.copy):
+        if path:
+            with put_off(faults):
+                save_picture(image, path, text, resolution=kept.resolution, exif=exif)
     facts = {
         **result.facts(),
         "tracking": tracker.mode,

@@ -182,6 +182,7 @@ def _optimise(
         folder / "snapshots",
         steps=config.snapshots.steps,
         every=config.snapshots.every,
+        max_edge=config.snapshots.max_edge,
         last=steps,
         publish=tracker.log_snapshot,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from overpaint.building.sources import Sources
+from overpaint.pictures.deep.picture import in_8_bits
 from overpaint.pictures.io import fit_size, resize, size_of
 from overpaint.records.result import RunResult
 from overpaint.settings.schema import Config
@@ -38,16 +39,15 @@ def tell_inputs(
         sources: what the run read.
         hashes: the setting of each picture to the SHA-256 of its file.
     """
-    tracker.log_inputs(sources.sized.photo, sources.sized.styles)
+    sized, read = sources.sized, sources.inputs
+    tracker.log_inputs(in_8_bits(sized.photo), [in_8_bits(style) for style in sized.styles])
     photo = Source(
-        *("photo", sources.inputs.content),
+        *("photo", in_8_bits(read.content)),
         *(Path(config.content.image).name, hashes["content.image"]),
     )
     paintings = [
-        Source("painting", image, Path(name).name, hashes[f"style.images[{i}]"])
-        for i, (image, name) in enumerate(
-            zip(sources.inputs.styles, config.style.images, strict=True)
-        )
+        Source("painting", in_8_bits(image), Path(name).name, hashes[f"style.images[{i}]"])
+        for i, (image, name) in enumerate(zip(read.styles, config.style.images, strict=True))
     ]
     tracker.log_sources([photo, *paintings])
 
@@ -81,8 +81,8 @@ def tell_result(
         measured[keys.PEAK_MEMORY] = result.peak_memory_bytes / 2**20
     tracker.log_row(
         {
-            "content": sources.sized.photo,
-            "style": _beside_each_other(sources.sized.styles),
+            "content": in_8_bits(sources.sized.photo),
+            "style": _beside_each_other([in_8_bits(style) for style in sources.sized.styles]),
             "result": result.image,
             "photo": Path(config.content.image).name,
             "paintings": ", ".join(Path(name).name for name in config.style.images),

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError, PydanticKnownError
@@ -87,4 +87,7 @@ Count = Annotated[Whole, _within("1 or more", lambda value: value >= 1)]
 Several = Annotated[Whole, _within("2 or more", lambda value: value >= 2)]
 Every = Annotated[Whole, _within("0 (off) or more", lambda value: value >= 0)]
 TrialSteps = Annotated[Whole, _within("4 or more", lambda value: value >= 4)]
+Depth = Annotated[
+    Literal[8, 16], BeforeValidator(lambda value: {"8": 8, "16": 16}.get(str(value).strip(), value))
+]
 Seed = Annotated[Whole, _within("0 to 2**63 - 1", lambda value: 0 <= value < 2**63)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from overpaint.encoder.layers import LAYER_NAMES, NAMED_WEIGHTS, SLIM_LAYER_NAMES, minimum_edge
 from overpaint.errors import ConfigError, unknown_name
-from overpaint.pictures.formats import SAVE_OPTIONS
+from overpaint.pictures.formats import DEEP_SUFFIXES, SAVE_OPTIONS
 from overpaint.settings.schema import ColorKeep, Config, Task, TrackingConfig
 
 LARGEST_EDGE = 100_000  # pixels; no memory holds a step at that size, and numbers stay numbers
@@ -104,6 +104,11 @@ def _file_problems(config: Config) -> Iterator[str]:
             yield f"output.copy: '{copy}' is a folder; name a file in it, such as painted.png."
         elif Path(copy).suffix.lower() not in SAVE_OPTIONS:
             yield f"output.copy: '{copy}' must end in one of {', '.join(SAVE_OPTIONS)}."
+        elif config.output.depth == 16 and Path(copy).suffix.lower() not in DEEP_SUFFIXES:
+            yield (
+                f"output.copy: '{copy}' holds 8 bits per channel; output.depth=16 needs one of "
+                f"{', '.join(DEEP_SUFFIXES)}."
+            )
         elif not os.path.isdir(Path(copy).absolute().parent):
             yield f"output.copy: no such folder: '{Path(copy).parent}'; make it first."
     if not config.output.dir:

@@ -14,6 +14,7 @@ from overpaint.errors import ConfigError
 from overpaint.settings.kinds import (
     Count,
     Decay,
+    Depth,
     Every,
     FileName,
     NotNegative,
@@ -86,9 +87,10 @@ class ColorConfig:
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """The result's size."""
+    """The result's size, and the largest file that is read."""
 
     size: Whole = 512
+    max_pixels: Count = 178_956_970
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ class SnapshotsConfig:
 
     steps: tuple[Count, ...] = ()
     every: Every = 50
+    max_edge: Count = 2048
 
 
 @dataclass(frozen=True)
@@ -215,10 +218,12 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class OutputConfig:
-    """Where results go."""
+    """Where results go, and what is in their files."""
 
     dir: FileName = "runs"
     copy: FileName | None = None
+    depth: Depth = 8
+    exif: bool = False
     timelapse: bool = False
 
 

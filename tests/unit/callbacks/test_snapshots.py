@@ -95,6 +95,26 @@ def test_a_full_disk_costs_one_warning_and_no_step(
     assert told == [f"'{first}': cannot be written (No space left on device). The run goes on."]
 
 
+def test_large_images_are_kept_and_handed_on_smaller(
+    make_module: MakeModule, tmp_path: Path
+) -> None:
+    published: list[Image.Image] = []
+    module = make_module(steps=1)
+    height, width = module.image.shape[-2:]
+    edge = max(height, width) // 2
+    fit(
+        module,
+        1,
+        Snapshots(
+            tmp_path, last=1, max_edge=edge, publish=lambda step, image: published.append(image)
+        ),
+    )
+    with Image.open(tmp_path / "step_00001.png") as file:
+        assert max(file.size) == edge
+        assert file.size == published[0].size
+        assert file.width * height == pytest.approx(file.height * width, rel=0.1)
+
+
 @pytest.mark.parametrize(
     ("last", "every", "stride"),
     [

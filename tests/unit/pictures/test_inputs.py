@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from overpaint.errors import ImageError
+from overpaint.pictures.deep.picture import DeepPicture, in_8_bits
 from overpaint.pictures.inputs import Inputs, load_inputs, require_edges
 from overpaint.pictures.io import read_bytes
 from overpaint.pictures.keeping import brought_to
@@ -109,6 +110,62 @@ def test_the_start_covers_the_photo_and_is_cropped_around_its_middle(
     assert shown[11:13, 15:17].min() > 200
     np.testing.assert_allclose(shown, shown[::-1, ::-1], atol=1)  # nothing shifted
     assert shown[0, 0].max() == 0
+
+
+@pytest.mark.parametrize("size", [(64, 16), (16, 64), (8, 6)])
+def test_a_start_of_16_bits_is_cropped_as_one_of_8(size: tuple[int, int]) -> None:
+    shallow = make_picture(size, seed=3).point(lambda level: 64 + level // 2)  # none is clipped
+    levels = np.asarray(shallow).transpose(2, 0, 1).astype(np.uint16) * 257
+    deep = DeepPicture(np.ascontiguousarray(levels))
+    starts = [
+        Inputs(Image.new("RGB", (64, 48)), [], one, ("photo",)).at(32).start
+        for one in (shallow, deep)
+    ]
+    assert isinstance(starts[1], DeepPicture)
+    shown = [np.asarray(in_8_bits(one), float) for one in starts if one is not None]
+    assert np.abs(shown[0] - shown[1]).max() <= 1.1
+
+
+def large_jpeg(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A photo of 800x600 where 100 000 pixels are called large."""
+    monkeypatch.setattr("overpaint.pictures.decoding._LARGE", 100_000)
+    make_picture((800, 600), seed=1).save(path / "large.jpg", quality=95)
+    return str(path / "large.jpg")
+
+
+@pytest.mark.parametrize(
+    ("edge", "decoded"),
+    [(30, (100, 75)), (37, (100, 75)), (38, (200, 150)), (75, (200, 150)), (151, (800, 600))],
+)
+def test_a_large_jpeg_is_decoded_to_twice_the_size_needed_or_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edge: int, decoded: tuple[int, int]
+) -> None:
+    name = large_jpeg(tmp_path, monkeypatch)
+    read = load_inputs(name, [name], edge=edge)
+    assert read.content.size == decoded
+    assert load_inputs(name, [name]).content.size == (800, 600)
+    shown = [np.asarray(one.at(edge).content, float) for one in (read, load_inputs(name, [name]))]
+    assert np.abs(shown[0] - shown[1]).mean() < 0.7
+
+
+def test_a_jpeg_of_usual_size_is_decoded_whole(tmp_path: Path) -> None:
+    make_picture((800, 600), seed=1).save(tmp_path / "x.jpg")
+    name = str(tmp_path / "x.jpg")
+    assert load_inputs(name, [name], edge=30).content.size == (800, 600)
+
+
+def test_a_file_of_more_pixels_than_allowed_is_refused(photo: Path, painting: Path) -> None:
+    names = str(photo), [str(painting)]
+    assert load_inputs(*names, max_pixels=64 * 60).content.size == (64, 48)
+    with pytest.raises(ImageError, match=r"photo\.png': too many pixels .*image\.max_pixels is 99"):
+        load_inputs(*names, max_pixels=99)
+
+
+def test_what_is_carried_is_of_the_photo(tmp_path: Path) -> None:
+    for name, dots in (("photo", 300), ("painting", 96)):
+        make_picture((20, 20), seed=1).save(tmp_path / f"{name}.png", dpi=(dots, dots))
+    read = load_inputs(str(tmp_path / "photo.png"), [str(tmp_path / "painting.png")])
+    assert read.carried.resolution == pytest.approx((300, 300), abs=0.02)
 
 
 def test_the_pictures_as_read_are_left_alone() -> None:

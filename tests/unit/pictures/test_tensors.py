@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from overpaint.errors import ConfigError, ImageError
+from overpaint.pictures.deep.picture import DeepPicture
+from overpaint.pictures.io import read_whole, save_picture
 from overpaint.pictures.tensors import (
     clamped_share,
     enlarge_paint,
@@ -20,6 +23,7 @@ from overpaint.pictures.tensors import (
     enlarge_with_detail,
     load_picture,
     start_image,
+    to_deep_picture,
     to_picture,
     to_tensor,
 )
@@ -105,10 +109,52 @@ def test_a_picture_does_not_change_with_its_tensor() -> None:
     assert picture.getpixel((0, 0)) == (0, 0, 0)
 
 
+@quickly
+@given(
+    hnp.arrays(
+        np.uint16,
+        st.tuples(st.just(3), st.integers(1, 9), st.integers(1, 9)),
+        elements=st.integers(0, 65535),
+    )
+)
+def test_a_picture_of_16_bits_survives_the_round_trip_exactly(levels: np.ndarray) -> None:
+    tensor = to_tensor(DeepPicture(levels))
+    assert tensor.dtype == torch.float32
+    np.testing.assert_allclose(tensor[0].numpy(), levels / 65535, atol=6e-8)
+    np.testing.assert_array_equal(to_deep_picture(tensor).levels, levels)
+
+
+def test_a_gradient_keeps_more_than_256_levels_from_file_to_file(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 65535, 3 * 8 * 700).astype(np.uint16).reshape(3, 8, 700)
+    save_picture(DeepPicture(ramp), tmp_path / "in.png")
+    start = start_image("content", content=load_picture(tmp_path / "in.png"))
+    save_picture(to_deep_picture(start), tmp_path / "out.tif")
+    read = read_whole(tmp_path / "out.tif")
+    assert isinstance(read, DeepPicture)
+    assert np.abs(read.levels.astype(int) - ramp).max() <= 1
+    assert all(len(np.unique(plane)) > 256 for plane in read.levels)
+
+
+def test_pictures_are_converted_by_bands_of_rows_as_if_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tensor = image(7, 50, 30)
+    whole = to_picture(tensor), to_deep_picture(tensor), to_tensor(make_picture((30, 50), 1))
+    monkeypatch.setattr("overpaint.pictures.deep.picture._BAND", 7 * 30)
+    assert to_picture(tensor).tobytes() == whole[0].tobytes()
+    np.testing.assert_array_equal(to_deep_picture(tensor).levels, whole[1].levels)
+    assert torch.equal(to_tensor(make_picture((30, 50), 1)), whole[2])
+    levels = (tensor[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    np.testing.assert_array_equal(np.asarray(whole[0]), levels)
+
+
+@pytest.mark.parametrize("convert", [to_picture, to_deep_picture])
 @pytest.mark.parametrize("shape", [(3, 4, 5), (2, 3, 4, 5), (1, 1, 4, 5)])
-def test_other_shapes_are_no_picture(shape: tuple[int, ...]) -> None:
+def test_other_shapes_are_no_picture(
+    convert: Callable[[Tensor], object], shape: tuple[int, ...]
+) -> None:
     with pytest.raises(ValueError, match=rf"got \({', '.join(map(str, shape))}\)"):
-        to_picture(torch.zeros(shape))
+        convert(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])

@@ -45,7 +45,7 @@ def read(folder: Path, text: str) -> Config:
 
 def test_plain_settings_hold_lists_and_no_tuples() -> None:
     plain = to_dict(load_config(overrides=["snapshots.steps=[1, 2]"]))
-    assert plain["snapshots"] == {"steps": [1, 2], "every": 50}
+    assert plain["snapshots"] == {"steps": [1, 2], "every": 50, "max_edge": 2048}
     assert plain["style"]["images"] == [PAINTING]
     assert plain["optimizer"]["adam"]["beta1"] == 0.9
 
