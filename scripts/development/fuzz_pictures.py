@@ -33,7 +33,11 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from overpaint.errors import ImageError
-from overpaint.pictures.io import read_picture
+from overpaint.pictures.carried import carried
+from overpaint.pictures.decoding import decoded_whole
+from overpaint.pictures.deep.libvips import png_of, tiff_of
+from overpaint.pictures.deep.picture import DeepPicture
+from overpaint.pictures.io import read_bytes
 
 logger = logging.getLogger("fuzz")
 
@@ -53,8 +57,15 @@ class Fault:
     data: bytes
 
 
+def read_all(path: Path) -> object:
+    """A picture as a run reads a photo, with what its results may keep of its metadata."""
+    data = read_bytes(path)
+    picture = decoded_whole(data, path, edge=8)
+    return picture, carried(data, str(path))
+
+
 def fuzz(
-    count: int, *, seed: int = 0, limit: float = LIMIT, reader: Reader = read_picture
+    count: int, *, seed: int = 0, limit: float = LIMIT, reader: Reader = read_all
 ) -> list[Fault]:
     """Reads damaged files in a process of its own, which may hang or die.
 
@@ -127,7 +138,12 @@ def whole_files() -> dict[str, bytes]:
         "bmp": (rgb, "BMP", {}),
         "bmp palette": (palette, "BMP", {}),
     }
-    files = {"png 16 bit colour with a key": deep_png_with_a_key(levels)}
+    finer = DeepPicture(rng.integers(0, 65536, (3, 18, 24)).astype(np.uint16))
+    files = {
+        "png 16 bit colour": png_of(finer),
+        "png 16 bit colour with a key": deep_png_with_a_key(levels),
+        "tiff 16 bit colour": tiff_of(finer, profile=told["icc_profile"], resolution=(72, 72)),
+    }
     for name, (image, kind, options) in kinds.items():
         buffer = io.BytesIO()
         image.save(buffer, kind, **options)
