@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from overpaint.pictures.deep.picture import bands
+
 # Standard deviation, in [0, 1], below which a photo's colours count as flat: stretching them would
 # only raise noise.
 _FLAT = 0.02
@@ -37,16 +39,29 @@ def recolored(photo: Tensor, paintings: Sequence[Tensor], shares: Sequence[float
     root = _root(covariance + _FLAT**2 * torch.eye(3))
     inverse = torch.linalg.inv(root)
     transport = inverse @ _root(root @ goal @ root) @ inverse
-    colours = photo.double().cpu() - mean[:, None, None]
-    moved: Tensor = torch.einsum("ij,bjhw->bihw", transport, colours)
-    moved = (moved + goal_mean[:, None, None]).clamp(0, 1)
-    return moved.to(photo)
+    moved = torch.empty_like(photo)
+    for rows in bands(photo.shape[-1], photo.shape[-2]):
+        colours = photo[:, :, rows].double().cpu() - mean[:, None, None]
+        colours = torch.einsum("ij,bjhw->bihw", transport, colours)
+        moved[:, :, rows] = (colours + goal_mean[:, None, None]).clamp(0, 1).to(photo)
+    return moved
 
 
 def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
     """Mean, (3,), and covariance, (3, 3), of an image's colours, on the CPU in float64."""
-    colours = image[0].flatten(1).double().cpu()
-    return colours.mean(1), torch.cov(colours, correction=0)
+    parts = []  # of each band: its pixels, mean and covariance
+    for rows in bands(image.shape[-1], image.shape[-2]):
+        colours = image[0, :, rows].flatten(1).double().cpu()
+        parts.append((colours.shape[1], colours.mean(1), torch.cov(colours, correction=0)))
+    if len(parts) == 1:
+        return parts[0][1], parts[0][2]
+    shares = [pixels / (image.shape[-1] * image.shape[-2]) for pixels, _, _ in parts]
+    mean = sum(share * one[1] for share, one in zip(shares, parts, strict=True))
+    covariance = sum(
+        share * (one[2] + torch.outer(one[1] - mean, one[1] - mean))
+        for share, one in zip(shares, parts, strict=True)
+    )
+    return torch.as_tensor(mean), torch.as_tensor(covariance)
 
 
 def _root(matrix: Tensor) -> Tensor:

@@ -79,3 +79,11 @@ def test_values_stay_in_range_and_the_photo_is_not_changed() -> None:
     assert found.max() <= 1
     assert torch.equal(photo, before)
     assert found.dtype == photo.dtype
+
+
+def test_a_large_photo_is_recoloured_by_bands_of_rows_as_if_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = recolored(PHOTO, [PAINTING])
+    monkeypatch.setattr("overpaint.pictures.deep.picture._BAND", 64 * 10)
+    torch.testing.assert_close(recolored(PHOTO, [PAINTING]), whole, atol=2e-6, rtol=0)
