@@ -7,6 +7,7 @@ Oklab. Arrays are (H, W, 3), float32, sRGB in [0, 1]; large ones are taken a few
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from overpaint.pictures.deep import picture as deep
 from overpaint.pictures.oklab import Floats, to_oklab, to_srgb
 
 Picture = NDArray[np.float32]
+_Kind = TypeVar("_Kind", bound=deep.Picture)
 
 _BLOCK = 1 << 18  # pixels that are reckoned with at once, in float64
 # Standard deviation, in Oklab, below which colours count as flat along a direction: stretching them
@@ -119,8 +121,8 @@ _WAYS: Mapping[str, Callable[[Picture, Picture], Picture]] = {
 
 
 def brought_to(
-    photo: deep.Picture, painting: deep.Picture, keep: str, *, match_lightness: bool = False
-) -> deep.Picture:
+    photo: deep.Picture, painting: _Kind, keep: str, *, match_lightness: bool = False
+) -> _Kind:
     """A painting as a run compares it that keeps the photo's colours.
 
     Args:
@@ -142,7 +144,8 @@ def brought_to(
     if keep == "none":
         return painting
     values = way(as_array(painting), as_array(photo))
-    return as_picture(values) if isinstance(painting, Image.Image) else _as_deep(values)
+    found = as_picture(values) if isinstance(painting, Image.Image) else _as_deep(values)
+    return cast(_Kind, found)
 
 
 def recolored_after(result: Image.Image, photo: Image.Image, keep: str) -> Image.Image:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from overpaint.errors import ConfigError
 from overpaint.pictures import keeping
+from overpaint.pictures.deep.picture import DeepPicture, in_8_bits
 from overpaint.pictures.keeping import (
     Picture,
     as_array,
@@ -229,3 +230,16 @@ def test_a_finished_picture_takes_the_chroma_itself() -> None:
 
 def test_pictures_of_other_modes_are_taken_as_rgb() -> None:
     assert as_array(Image.new("L", (2, 1), 51)).tolist() == [[[pytest.approx(0.2)] * 3] * 2]
+
+
+@pytest.mark.parametrize("keep", ["luminance", "statistics", "histogram"])
+def test_a_painting_of_16_bits_stays_one(keep: str) -> None:
+    shades = np.linspace(0, 65535, 3 * 64 * 64).astype(np.uint16).reshape(3, 64, 64)
+    painting = DeepPicture(np.ascontiguousarray(shades))
+    photo = DeepPicture(np.ascontiguousarray(shades[::-1, ::-1]))
+    found = brought_to(photo, painting, keep)
+    assert isinstance(found, DeepPicture)
+    assert len(np.unique(found.levels[0])) > 1000
+    coarse = brought_to(in_8_bits(photo), in_8_bits(painting), keep)
+    levels = np.asarray(coarse).transpose(2, 0, 1).astype(float)
+    assert np.abs(found.levels / 257 - levels).mean() < 1
