@@ -57,6 +57,15 @@ def picture_parser(
     return parser
 
 
+def add_preview(parser: argparse.ArgumentParser) -> None:
+    """Lets the pictures be watched as they become."""
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="watch it: preview.png in the run folder, and pictures in terminals that show them",
+    )
+
+
 def examples(task: Task, given: Mapping[str, str]) -> str:
     """Words to remarks, as lines that begin with the command."""
     width = max(len(words) for words, remark in given.items() if remark)

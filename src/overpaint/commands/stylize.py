@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 
-from overpaint.commands.parsing import Command, examples, picture_parser
+from overpaint.commands.parsing import Command, add_preview, examples, picture_parser
 from overpaint.console import command
 from overpaint.errors import ConfigError
 from overpaint.exits import DONE, INTERRUPTED
@@ -47,6 +48,7 @@ input, 130 after Ctrl-C, 143 after SIGTERM (the picture so far is kept).""",
         metavar="RESULT",
         help="copy the result there as well (.png .jpg .webp .tif)",
     )
+    add_preview(parser)
     parser.add_argument("--print-config", action="store_true", help="show the settings and exit")
     parser.add_argument(
         "--like",
@@ -63,7 +65,11 @@ input, 130 after Ctrl-C, 143 after SIGTERM (the picture so far is kept).""",
 
 
 def _stylize(arguments: argparse.Namespace, console: Console) -> int:
-    output = {} if arguments.output is None else {"output.copy": arguments.output}
+    output: dict[str, Any] = {}
+    if arguments.output is not None:
+        output["output.copy"] = arguments.output
+    if arguments.preview:
+        output["output.preview"] = True
     if arguments.resume is not None:
         return _resume(arguments, output, console)
     with interrupts_quit():
@@ -78,7 +84,7 @@ def _stylize(arguments: argparse.Namespace, console: Console) -> int:
     return INTERRUPTED if stylize(config, console=console).interrupted else DONE
 
 
-def _config(arguments: argparse.Namespace, output: Mapping[str, str]) -> Config:
+def _config(arguments: argparse.Namespace, output: Mapping[str, Any]) -> Config:
     """The settings of a run that begins."""
     given = Given(arguments)
     if arguments.like is None:
@@ -92,7 +98,7 @@ def _config(arguments: argparse.Namespace, output: Mapping[str, str]) -> Config:
     return config_like(arguments.like, given.settings, values={**given.pictures, **output})
 
 
-def _resume(arguments: argparse.Namespace, output: Mapping[str, str], console: Console) -> int:
+def _resume(arguments: argparse.Namespace, output: Mapping[str, Any], console: Console) -> int:
     pictures, settings = part_words(arguments.words)
     named = [*pictures, arguments.content, arguments.style, arguments.like]
     named.append(arguments.print_config or None)

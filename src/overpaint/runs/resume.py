@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 # grow.
 _FREE = (
     *("tracking.", "output.copy", "output.depth", "output.exif", "output.timelapse"),
+    "output.preview",
     *("snapshots.", "checkpoint.", "tune."),
 )
 

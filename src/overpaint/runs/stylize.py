@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytorch_lightning as pl
+from PIL import Image
 from rich.console import Console
 
 from overpaint.building.memory import shortage_told
@@ -18,6 +19,7 @@ from overpaint.building.sources import read_sources
 from overpaint.building.tracking import open_tracking
 from overpaint.callbacks.checkpoints import SaveCheckpoints
 from overpaint.callbacks.frames import KeepFrames
+from overpaint.callbacks.preview import Preview
 from overpaint.callbacks.snapshots import Snapshots
 from overpaint.callbacks.speed import MeasureSpeed
 from overpaint.console import command
@@ -184,7 +186,7 @@ def _optimise(
         every=config.snapshots.every,
         max_edge=config.snapshots.max_edge,
         last=steps,
-        publish=tracker.log_snapshot,
+        publish=_publisher(job, tracker, console),
     )
     if kept is not None:
         catch_up(tracker, kept, folder / "snapshots", snapshots.is_published)
@@ -218,6 +220,21 @@ def _timelapse(job: Job, painted: RunResult) -> AbstractContextManager[None]:
     if not job.config.output.timelapse:
         return nullcontext()
     return timelapse_kept(job.folder, painted.image, painted.steps)
+
+
+def _publisher(
+    job: Job, tracker: Tracker, console: Console | None
+) -> Callable[[int, Image.Image], None]:
+    """What is done with snapshots, beside keeping them."""
+    if not job.config.output.preview:
+        return tracker.log_snapshot
+    preview = Preview(job.folder / "preview.png", console=console)
+
+    def publish(step: int, picture: Image.Image) -> None:
+        preview.show(step, picture)
+        tracker.log_snapshot(step, picture)
+
+    return publish
 
 
 def _frames(job: Job) -> list[pl.Callback]:

@@ -225,6 +225,7 @@ class OutputConfig:
     depth: Depth = 8
     exif: bool = False
     timelapse: bool = False
+    preview: bool = False
 
 
 @dataclass(frozen=True)
