@@ -5,6 +5,7 @@
     overpaint compare RUN RUN
     overpaint dashboard
     overpaint sweep configs/sweeps/layers.yaml
+    overpaint batch PHOTOS PAINTINGS -o FOLDER
     overpaint film RUN
     overpaint recolor RESULT PHOTO -o FILE
 
@@ -18,6 +19,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from overpaint.commands.batch import BATCH
 from overpaint.commands.compare import COMPARE
 from overpaint.commands.dashboard import DASHBOARD
 from overpaint.commands.film import FILM
@@ -36,6 +38,7 @@ _COMMANDS: Mapping[Task, Command] = {
     "compare": COMPARE,
     "dashboard": DASHBOARD,
     "sweep": SWEEP,
+    "batch": BATCH,
     "film": FILM,
     "recolor": RECOLOR,
 }

@@ -13,7 +13,9 @@ from rich.console import Console
 
 _STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
 
-Task = Literal["stylize", "tune-lr", "compare", "dashboard", "sweep", "film", "recolor"]
+Task = Literal[
+    "stylize", "tune-lr", "compare", "dashboard", "sweep", "batch", "film", "recolor"
+]
 
 TASKS: dict[Task, str] = {
     "stylize": "stylize.py",
@@ -21,6 +23,7 @@ TASKS: dict[Task, str] = {
     "compare": "compare.py",
     "dashboard": "dashboard.py",
     "sweep": "sweep.py",
+    "batch": "batch.py",
     "film": "film.py",
     "recolor": "recolor.py",
 }

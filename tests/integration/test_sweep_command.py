@@ -23,7 +23,6 @@ from pytorch_lightning import Callback
 
 import overpaint.building.shelf
 import overpaint.runs.stylize
-import overpaint.sweeps.sweep
 import overpaint.sweeps.trials
 from overpaint.cli import run
 from overpaint.runs.stylize import stylize
@@ -161,13 +160,13 @@ def test_the_trials_are_compared_on_a_page(
     small: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given: list[Any] = []
-    write = overpaint.sweeps.sweep.write_page
+    write = overpaint.sweeps.trials.write_page
 
     def writing(runs: Any, path: Path, **options: Any) -> Path:
         given.append(options)
         return write(runs, path, **options)
 
-    monkeypatch.setattr(overpaint.sweeps.sweep, "write_page", writing)
+    monkeypatch.setattr(overpaint.sweeps.trials, "write_page", writing)
     folder = swept(WEIGHTS, *small)
     assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
     assert given == [{"grid": ("content.layers", "style.weight")}]
@@ -175,7 +174,7 @@ def test_the_trials_are_compared_on_a_page(
     def failing(*arguments: Any, **options: Any) -> Path:
         raise ValueError("no page today")
 
-    monkeypatch.setattr(overpaint.sweeps.sweep, "write_page", failing)
+    monkeypatch.setattr(overpaint.sweeps.trials, "write_page", failing)
     capsys.readouterr()
     swept(WEIGHTS, *small)  # exit status 0 all the same
     assert "is missing: no page today" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from overpaint.building.encoder import build_encoder, used_layers
+from overpaint.callbacks.progress import Overall
 from overpaint.encoder.choosing import find_encoder
 from overpaint.encoder.layers import convolutions_up_to
 from overpaint.encoder.vgg import Vgg19Features
@@ -56,6 +57,8 @@ class Siblings:
     group: str | None = None
     """Of their W&B runs, where no other is asked for."""
     shelf: Shelf | None = None
+    overall: Overall | None = None
+    """What shows how far all of them are."""
 
 
 ALONE = Siblings()

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,8 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.optimisation.module import StyleTransferModule
+from overpaint.optimisation.schedule import Scale, share_of_work
 
 logger = logging.getLogger(__name__)
+
+_WINDOW = 3600.0  # seconds by which the time left of several runs is told; one may take minutes
 
 
 class ShowProgress(pl.Callback):
@@ -26,17 +30,33 @@ class ShowProgress(pl.Callback):
         console: a terminal, or a notebook with ipywidgets, draws the bar; a notebook without them
             prints lines; None or anything else means log lines.
         lines: how many lines at most where there is no bar; the first and last step count.
+        overall: where the run is one of several, what shows how far all of them are; then there is
+            nothing else.
     """
 
-    def __init__(self, steps: int, *, console: Console | None = None, lines: int = 11) -> None:
+    def __init__(
+        self,
+        steps: int,
+        *,
+        console: Console | None = None,
+        lines: int = 11,
+        overall: Overall | None = None,
+    ) -> None:
         self._steps = steps
         self._every = max(1, math.ceil(steps / max(1, lines - 1)))
-        self._bar = _bar(console) if console is not None and _can_draw(console) else None
+        self._overall = overall
+        self._plan: Sequence[Scale] = ()
+        has_bar = overall is None and console is not None and _can_draw(console)
+        self._bar = _bar(console) if console is not None and has_bar else None
         self._say = console.print if console is not None and console.is_jupyter else logger.info
         self._losses = ""
         self._due = False
         self._began: float | None = None
         self._done_before = 0
+
+    def follow(self, plan: Sequence[Scale]) -> None:
+        """Takes in the sizes that are to be painted, for steps differ in what they cost."""
+        self._plan = plan
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock, and the bar if there is one."""
@@ -58,6 +78,10 @@ class ShowProgress(pl.Callback):
             self._losses = "  ".join(f"{name} {report.losses[name]:.4g}" for name in MAIN_LOSSES)
         assert self._began is not None
         speed = (step - self._done_before) / (time.monotonic() - self._began)
+        if self._overall:
+            share = share_of_work(self._plan, step) if self._plan else step / self._steps
+            self._overall.show(share, f"{self._losses}  {speed:.2f} steps/s")
+            return
         if self._bar:
             self._bar.update(
                 self._task, completed=step, losses=self._losses, speed=f"{speed:.2f} steps/s"
@@ -87,6 +111,71 @@ class ShowProgress(pl.Callback):
         """Stops drawing; needed where a run ends between two fits, harmless elsewhere."""
         if self._bar:
             self._bar.stop()
+
+
+class Overall:
+    """How far several runs are, one after the other: one bar, or a line after each.
+
+    Args:
+        total: how many there are.
+        done: how many of them were done before.
+        console: a terminal draws the bar; None or anything else means log lines.
+    """
+
+    def __init__(self, total: int, *, done: int = 0, console: Console | None = None) -> None:
+        self._total = total
+        self._done = self._done_before = done
+        self._began = time.monotonic()
+        self._bar = None
+        if console is not None and _can_draw(console):
+            self._bar = Progress(
+                TextColumn("{task.fields[count]}/{task.total:.0f} pictures"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[told]}"),
+                TimeRemainingColumn(compact=True),
+                console=console,
+                speed_estimate_period=_WINDOW,
+            )
+
+    def __enter__(self) -> Overall:
+        if self._bar:
+            self._bar.start()
+            self._task = self._bar.add_task(
+                "", total=self._total, completed=self._done, count=self._done, told=""
+            )
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def show(self, share: float, told: str) -> None:
+        """Moves on within a run.
+
+        Args:
+            share: of its work that is done, from 0 to 1.
+            told: what else there is to say.
+        """
+        if self._bar:
+            self._bar.update(self._task, completed=self._done + share, told=told)
+
+    def count(self) -> None:
+        """Moves on by a run."""
+        self._done += 1
+        if self._bar:
+            self._bar.update(self._task, completed=self._done, count=self._done)
+            return
+        each = (time.monotonic() - self._began) / (self._done - self._done_before)
+        left = (self._total - self._done) * each
+        logger.info("%d/%d pictures  %s left", self._done, self._total, _in_words(left))
+
+
+def _in_words(seconds: float) -> str:
+    """A time as one says it: `40 s`, `12 min`, `3 h 20 min`."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _can_draw(console: Console) -> bool:

@@ -51,6 +51,16 @@ def plan_scales(
     return _divided(kept, steps)
 
 
+def share_of_work(plan: Sequence[Scale], completed: int) -> float:
+    """How much of a plan is done after some steps, from 0 to 1; a step costs as its pixels do."""
+    costs = [(scale.long_edge**2, scale) for scale in plan]
+    whole = sum(cost * scale.steps for cost, scale in costs)
+    done = sum(
+        cost * min(max(completed - scale.first_step, 0), scale.steps) for cost, scale in costs
+    )
+    return done / whole
+
+
 def replanned(
     plan: Sequence[Scale], *, long_edge: int, first_step: int, completed: int
 ) -> list[Scale]:

@@ -20,6 +20,12 @@ SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 DEEP_SUFFIXES = (".png", ".tif", ".tiff")
 """Those that hold 16 bits per channel."""
 
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".heic", ".heif", ".avif"),
+)
+"""Endings of the files in a folder that are taken for pictures, in small letters."""
+
 READ = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 """What every Pillow reads, for messages."""
 

@@ -28,6 +28,22 @@ _PACKAGES = (
 )
 
 
+def read_facts(folder: Path) -> Mapping[str, Any]:
+    """What a run wrote down about itself: `losses`, `steps`, `inputs`, ...
+
+    Args:
+        folder: of the run.
+
+    Returns:
+        Nothing if it did not get there.
+    """
+    try:
+        facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return facts if isinstance(facts, dict) else {}
+
+
 def save_environment(path: Path, facts: Mapping[str, Any]) -> None:
     """Writes `facts` beside what is true of this machine and installation, as JSON.
 

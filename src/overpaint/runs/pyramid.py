@@ -19,7 +19,7 @@ from torch import Tensor
 
 from overpaint.building.encoder import choose_precision
 from overpaint.building.objective import as_shown, build_problem, starts_from_photo, unpainted
-from overpaint.building.shelf import Shelf
+from overpaint.building.shelf import ALONE, Shelf, Siblings
 from overpaint.building.sources import Sources
 from overpaint.building.trainer import build_module, build_trainer
 from overpaint.building.watch import build_watch
@@ -59,7 +59,7 @@ def optimise(
     interrupts: Interrupts,
     tune_command: str,
     kept: Kept | None = None,
-    shelf: Shelf | None = None,
+    siblings: Siblings = ALONE,
     callbacks: Sequence[pl.Callback] = (),
     loggers: Sequence[pl.loggers.Logger] = (),
     on_finding: Callable[[Finding], None] | None = None,
@@ -73,7 +73,7 @@ def optimise(
         interrupts: of the run, held; a first one ends it after a whole step, with its picture.
         tune_command: what finds a learning rate, for messages.
         kept: a checkpoint of the run, to go on from.
-        shelf: may have the encoder already.
+        siblings: of a run that is one of several; their shelf may have the encoder already.
         callbacks: what else shall happen beside the steps; they see the fit of each size.
         loggers: take in the numbers of the logged steps.
         on_finding: is called with what is found about the learning rate.
@@ -85,7 +85,8 @@ def optimise(
     Raises:
         KeyboardInterrupt: if there is no picture yet, or at the second interrupt.
     """
-    progress = ShowProgress(config.schedule.steps, console=console)
+    overall = siblings.overall
+    progress = ShowProgress(config.schedule.steps, console=console, overall=overall)
     watch = build_watch(config, sources.sized, tune_command, on_finding)
     pyramid = _Pyramid(
         config,
@@ -93,8 +94,9 @@ def optimise(
         [*callbacks, progress, watch, StopWhenAsked(interrupts)],
         loggers,
         kept,
-        shelf or Shelf(),
+        siblings.shelf or Shelf(),
     )
+    progress.follow(pyramid.plan)
     with exact_cudnn(pyramid.precision), quiet_lightning(), contextlib.closing(progress):
         for scale in pyramid.plan:
             try:

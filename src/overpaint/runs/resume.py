@@ -115,7 +115,8 @@ def _settings(
         ConfigError: if something else is changed.
     """
     path = checkpoints.whole_settings()
-    before, config = load_config(path), load_config(path, words, values=values)
+    before = load_config(path, with_files=False)  # its places may have moved
+    config = load_config(path, words, values=values)
     problems = []
     for key, (old, new) in differing_settings(before, config).items():
         if key == "schedule.steps" and new < old:

@@ -203,7 +203,7 @@ def _optimise(
         interrupts=interrupts,
         tune_command=f"{command('tune-lr')} --config {shlex.quote(str(folder / 'config.yaml'))}",
         kept=kept,
-        shelf=job.siblings.shelf,
+        siblings=job.siblings,
         callbacks=[
             *(snapshots, keeping, *_frames(job), MeasureSpeed(tracker.log_numbers)),
             *callbacks,

@@ -1,4 +1,4 @@
-"""Sweeps: many runs over the values of some settings, from the files that W&B's sweeps have.
+"""Many runs: sweeps over the values of some settings, batches over photos and paintings.
 
 One run is in `runs`; the search for a learning rate, by short trials as one batch, in `tuning`.
 """

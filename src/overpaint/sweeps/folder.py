@@ -123,19 +123,25 @@ def in_directory(directory: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, what: str = "sweep", *, name: str = ".lock") -> Iterator[None]:
     """Keeps every other process from going on with this sweep; the lock ends with the process.
+
+    Args:
+        folder: of the sweep.
+        what: it is, if it is something else.
+        name: of the lock's file.
 
     Raises:
         CheckpointError: if another process is at it.
     """
-    lock = FileLock(folder / ".lock", timeout=0)
+    path = folder / name
+    lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise CheckpointError(f"'{folder}': another process is at this sweep.") from None
+        raise CheckpointError(f"'{folder}': another process is at this {what}.") from None
     try:
         yield
     finally:
         lock.release()
-        (folder / ".lock").unlink(missing_ok=True)
+        path.unlink(missing_ok=True)

@@ -14,16 +14,14 @@ from rich.console import Console
 from overpaint.building.places import require_places
 from overpaint.building.shelf import Shelf, Siblings
 from overpaint.console import command
-from overpaint.errors import WriteError, brief
 from overpaint.interrupts import Interrupts, followed_interrupts
 from overpaint.records.run_folder import create_sweep_folder
-from overpaint.reports.compare import write_page
 from overpaint.settings.schema import Config
 from overpaint.sweeps.folder import locked, save_plan
 from overpaint.sweeps.plan import Plan
 from overpaint.sweeps.spaces import Point, probes
-from overpaint.sweeps.table import best_of, differing, print_table, save_table
-from overpaint.sweeps.trials import Outcome, Trial, run_trial
+from overpaint.sweeps.table import KeptTable, best_of, differing, print_table
+from overpaint.sweeps.trials import Outcome, Trial, run_trials, show_page
 
 logger = logging.getLogger(__name__)
 
@@ -127,26 +125,21 @@ def _run_trials(
     console: Console | None,
 ) -> bool:
     """Adds an outcome for each trial; returns whether it was interrupted before the last one."""
-    siblings = Siblings(group=folder.name, shelf=Shelf())
-    has_warned = False
-    for trial in source.trials():
-        if interrupts.asked:
-            return True
-        if trial.ended is None:
-            words = " ".join(f"{key}={value}" for key, value in trial.point.items())
-            logger.info("Trial %d: %s", trial.number, words)
-        outcome = run_trial(trial, plan.settings, console=console, siblings=siblings)
+    table = KeptTable(folder / "sweep.csv", [*plan.sweep.space])
+
+    def tell(outcome: Outcome) -> None:
         outcomes.append(outcome)
         source.tell(outcome)
-        try:
-            save_table(folder / "sweep.csv", plan.sweep, outcomes)
-        except WriteError as error:
-            if not has_warned:
-                logger.warning("%s The sweep goes on.", error)
-            has_warned = True
-        if outcome.status == "interrupted":
-            return True
-    return False
+        table.save(outcomes)
+
+    return run_trials(
+        source.trials(),
+        lambda trial: plan.settings(trial.point),
+        interrupts=interrupts,
+        tell=tell,
+        console=console,
+        siblings=Siblings(group=folder.name, shelf=Shelf()),
+    )
 
 
 def _source(plan: Plan, points: Sequence[Point], folder: Path) -> _Source:
@@ -187,17 +180,9 @@ def _conclude(plan: Plan, result: SweepResult) -> None:
 def _show(plan: Plan, result: SweepResult) -> None:
     """The trials side by side: as a table, and as a page, laid out by settings if two differ."""
     print_table(plan.sweep, result.outcomes, best_of(plan.sweep, result.outcomes))
-    folders = [one.trial.folder for one in result.outcomes if one.facts]
     keys = differing(plan.sweep, [one for one in result.outcomes if one.facts])
     grid = (keys[0], keys[1]) if len(keys) == 2 else None
-    if not folders:
-        return
-    try:
-        page = write_page(folders, result.folder / "report.html", grid=grid)
-    except Exception as error:  # the pictures are there, whatever is wrong with a page of them
-        logger.warning("The page that compares the trials is missing: %s", brief(error))
-    else:
-        logger.info("Side by side: %s", page)
+    show_page(result.outcomes, result.folder / "report.html", grid=grid)
 
 
 def _say_how_to_go_on(folder: Path) -> None:

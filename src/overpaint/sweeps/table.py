@@ -1,9 +1,10 @@
-"""The trials of a sweep as a table: in a terminal, and as `sweep.csv`."""
+"""Trials as a table: in a terminal, and as a file."""
 
 from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,17 +15,25 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from overpaint.errors import WriteError
 from overpaint.files import readable, write_text
 from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.sweeps.reading import Sweep
 from overpaint.sweeps.trials import Outcome
 
+logger = logging.getLogger(__name__)
+
 _FACTS = ("steps", "seconds")
 _FILE_WIDTH = 200  # characters, where nobody's terminal says how many there are
 
 
-def save_table(path: Path, sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
+def save_table(path: Path, keys: Sequence[str], outcomes: Sequence[Outcome]) -> None:
     """Writes a row for each trial: number, status, settings, final losses, steps, seconds, folder.
+
+    Args:
+        path: of the file.
+        keys: of the settings that the trials have of their own.
+        outcomes: in their order.
 
     Raises:
         WriteError: if it cannot be written.
@@ -32,18 +41,41 @@ def save_table(path: Path, sweep: Sweep, outcomes: Sequence[Outcome]) -> None:
     losses = list(dict.fromkeys(name for one in outcomes for name in one.facts.get("losses", ())))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "status", *sweep.space, *map(_final, losses), *_FACTS, "folder"])
+    writer.writerow(["trial", "status", *keys, *map(_final, losses), *_FACTS, "folder"])
     for one in outcomes:
         writer.writerow(
             [
                 *(one.trial.number, one.status),
-                *(readable(str(one.trial.point[key])) for key in sweep.space),
+                *(readable(str(one.trial.point.get(key, ""))) for key in keys),
                 *(_blank(one.facts.get("losses", {}).get(name)) for name in losses),
                 *(_blank(one.facts.get(name)) for name in _FACTS),
                 one.trial.folder.name,
             ]
         )
     write_text(path, text.getvalue())
+
+
+class KeptTable:
+    """A table that is written anew with each trial; if it cannot be, that costs one warning.
+
+    Args:
+        path: of the file.
+        keys: of the settings that the trials have of their own.
+    """
+
+    def __init__(self, path: Path, keys: Sequence[str]) -> None:
+        self._path = path
+        self._keys = keys
+        self._has_warned = False
+
+    def save(self, outcomes: Sequence[Outcome]) -> None:
+        """Writes what is known, as `save_table` does."""
+        try:
+            save_table(self._path, self._keys, outcomes)
+        except WriteError as error:
+            if not self._has_warned:
+                logger.warning("%s The others go on.", error)
+            self._has_warned = True
 
 
 def print_table(sweep: Sweep, outcomes: Sequence[Outcome], best: Outcome | None) -> None:

@@ -1,11 +1,10 @@
-"""One trial of a sweep: an ordinary run in a folder of its own."""
+"""Trials of a sweep, or pictures of a batch: ordinary runs, each in a folder of its own."""
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +22,13 @@ from overpaint.errors import (
     NotEnoughMemoryError,
     TrackingError,
     WeightsError,
+    brief,
 )
+from overpaint.files import write_bytes
+from overpaint.interrupts import Interrupts
+from overpaint.records.environment import read_facts
 from overpaint.records.result import RunResult
+from overpaint.reports.compare import write_page
 from overpaint.runs.resume import resume
 from overpaint.runs.stylize import stylize
 from overpaint.settings.schema import Config
@@ -42,7 +46,7 @@ _OF_THE_USER_OR_MACHINE = (
 
 @dataclass(frozen=True)
 class Trial:
-    """A point of a sweep that is to be run, or was."""
+    """A point of a sweep, or a picture of a batch, that is to be run, or was."""
 
     number: int
     """From 1."""
@@ -52,6 +56,15 @@ class Trial:
     """By which it may be stopped early."""
     ended: Status | None = None
     """How, if that is known and nothing is to be done."""
+    name: str | None = None
+    """For messages, in the place of its number."""
+    copy: Path | None = None
+    """Where its picture is to be as well."""
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.name or f"Trial {self.number}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ class Outcome:
 
 def run_trial(
     trial: Trial,
-    settings: Callable[[Point], Config],
+    settings: Callable[[Trial], Config],
     *,
     console: Console | None,
     siblings: Siblings,
@@ -83,7 +96,7 @@ def run_trial(
 
     Args:
         trial: to be run.
-        settings: makes those of a point.
+        settings: makes those of a trial.
         console: a terminal to draw a progress bar on.
         siblings: what it shares with the others.
 
@@ -91,30 +104,30 @@ def run_trial(
         KeyboardInterrupt: if there is no picture yet, or at the second interrupt.
     """
     if trial.ended is not None:
-        return Outcome(trial, trial.ended, facts_of(trial.folder))
+        return Outcome(trial, trial.ended, read_facts(trial.folder))
     try:
         result = _run(trial, settings, console, siblings)
     except _OF_THE_USER_OR_MACHINE as error:
-        logger.warning("Trial %d failed: %s The next one follows.", trial.number, error)
+        logger.warning("%s failed: %s The next one follows.", trial.title, error)
         status: Status = "diverged" if isinstance(error, DivergedError) else "failed"
-        return Outcome(trial, status, facts_of(trial.folder), str(error))
+        return Outcome(trial, status, read_facts(trial.folder), str(error))
     except Exception as error:
-        logger.exception("error: trial %d: this should not have happened", trial.number)
-        return Outcome(trial, "failed", facts_of(trial.folder), repr(error))
-    facts = facts_of(trial.folder)
+        logger.exception("error: %s: this should not have happened", trial.title)
+        return Outcome(trial, "failed", read_facts(trial.folder), repr(error))
+    facts = read_facts(trial.folder)
     if result is None or not result.interrupted:
         was_bad = bool(facts.get("diverged"))
         return Outcome(trial, "diverged" if was_bad else "done", facts, facts.get("diverged"))
     step = None if trial.report is None else trial.report.stopped_at
     if step is None:
         return Outcome(trial, "interrupted", facts)
-    logger.info("Trial %d was stopped after step %d: it is behind the others.", trial.number, step)
+    logger.info("%s was stopped after step %d: it is behind the others.", trial.title, step)
     return Outcome(trial, "stopped early", facts)
 
 
 def _run(
     trial: Trial,
-    settings: Callable[[Point], Config],
+    settings: Callable[[Trial], Config],
     console: Console | None,
     siblings: Siblings,
 ) -> RunResult | None:
@@ -122,13 +135,16 @@ def _run(
     callbacks: Sequence[pl.Callback] = [] if trial.report is None else [trial.report]
     folder = trial.folder
     if (folder / "checkpoints" / "settings.yaml").is_file():
-        return resume(folder, console=console, callbacks=callbacks, siblings=siblings)
-    if (folder / "result.png").is_file() and facts_of(folder):
+        moved = {} if trial.copy is None else {"output.copy": str(trial.copy)}
+        return resume(folder, values=moved, console=console, callbacks=callbacks, siblings=siblings)
+    if is_done(folder):
+        if trial.copy is not None and not trial.copy.exists():
+            write_bytes(trial.copy, (folder / "result.png").read_bytes())
         return None
-    if folder.exists():  # its process was killed before the run had begun
+    if folder.exists():  # its process was killed before there was anything to go on from
         shutil.rmtree(folder)
     return stylize(
-        settings(trial.point),
+        settings(trial),
         console=console,
         callbacks=callbacks,
         folder=folder,
@@ -136,10 +152,66 @@ def _run(
     )
 
 
-def facts_of(folder: Path) -> Mapping[str, Any]:
-    """What a run wrote down about itself; nothing if it did not get there."""
+def is_done(folder: Path) -> bool:
+    """Whether a run has ended in a folder; one that was interrupted has not."""
+    facts = read_facts(folder)
+    return (folder / "result.png").is_file() and bool(facts) and not facts.get("interrupted")
+
+
+def run_trials(
+    trials: Iterable[Trial],
+    settings: Callable[[Trial], Config],
+    *,
+    interrupts: Interrupts,
+    tell: Callable[[Outcome], None],
+    console: Console | None,
+    siblings: Siblings,
+) -> bool:
+    """Runs one trial after the other.
+
+    Args:
+        trials: each is asked for when the one before is done.
+        settings: makes those of a trial.
+        interrupts: of all of them; after one there is no further trial.
+        tell: is given what became of each.
+        console: a terminal to draw a progress bar on.
+        siblings: what they share.
+
+    Returns:
+        Whether it was interrupted before the last one.
+
+    Raises:
+        KeyboardInterrupt: as `run_trial`.
+    """
+    for trial in trials:
+        if interrupts.asked:
+            return True
+        if trial.ended is None and not is_done(trial.folder):
+            words = " ".join(f"{key}={value}" for key, value in trial.point.items())
+            logger.info("%s: %s", trial.title, words)
+        outcome = run_trial(trial, settings, console=console, siblings=siblings)
+        tell(outcome)
+        if outcome.status == "interrupted":
+            return True
+    return False
+
+
+def show_page(
+    outcomes: Sequence[Outcome], path: Path, *, grid: tuple[str, str] | None = None
+) -> None:
+    """Writes the page that compares what there is, and says where; a failure costs a warning.
+
+    Args:
+        outcomes: in their order.
+        path: of the page.
+        grid: two settings to lay the results out by.
+    """
+    folders = [one.trial.folder for one in outcomes if one.facts]
+    if not folders:
+        return
     try:
-        facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return facts if isinstance(facts, dict) else {}
+        page = write_page(folders, path, grid=grid)
+    except Exception as error:  # the pictures are there, whatever is wrong with a page of them
+        logger.warning("The page that compares them is missing: %s", brief(error))
+    else:
+        logger.info("Side by side: %s", page)

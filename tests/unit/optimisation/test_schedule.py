@@ -7,7 +7,13 @@ from conftest import quickly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overpaint.optimisation.schedule import Scale, plan_scales, rate_factor, replanned
+from overpaint.optimisation.schedule import (
+    Scale,
+    plan_scales,
+    rate_factor,
+    replanned,
+    share_of_work,
+)
 
 
 def test_one_scale_has_all_steps() -> None:
@@ -113,3 +119,14 @@ def test_a_longer_plan_gives_all_its_steps_to_what_is_left(
         assert after.first_step == before.first_step + before.steps
     assert rest[-1].first_step + rest[-1].steps == steps + more
     assert all(scale.steps >= 1 for scale in rest)
+
+
+def test_a_step_counts_as_its_pixels_do() -> None:
+    plan = [Scale(10, 0, 4), Scale(20, 4, 2)]
+    shares = [share_of_work(plan, step) for step in range(7)]
+    assert shares == pytest.approx([i / 12 for i in (0, 1, 2, 3, 4, 8, 12)])
+
+
+def test_of_a_run_that_goes_on_what_is_left_counts() -> None:
+    left = [Scale(20, 4, 2)]
+    assert [share_of_work(left, step) for step in (3, 5, 6, 7)] == [0, 0.5, 1, 1]

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from overpaint.records import environment
-from overpaint.records.environment import save_environment, versions
+from overpaint.records.environment import read_facts, save_environment, versions
 from overpaint.version import __version__
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -113,3 +113,14 @@ def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch
         "numpy": np.__version__,
         "no-such-package-here": "not installed",
     }
+
+
+def test_facts_are_read_back_and_damaged_ones_are_none(tmp_path: Path) -> None:
+    assert read_facts(tmp_path) == {}
+    save_environment(tmp_path / "environment.json", {"steps": 3})
+    assert read_facts(tmp_path)["steps"] == 3
+    for text in ("", "{", "[1]", "null"):
+        (tmp_path / "environment.json").write_text(text)
+        assert read_facts(tmp_path) == {}
+    (tmp_path / "environment.json").write_bytes(b"\xff{}")
+    assert read_facts(tmp_path) == {}

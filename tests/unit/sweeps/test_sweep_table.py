@@ -32,7 +32,9 @@ def outcome(number: int, status: Status = "done", style: float | None = 0.5) -> 
 
 
 def test_a_row_has_settings_final_losses_and_the_folder(tmp_path: Path) -> None:
-    save_table(tmp_path / "sweep.csv", SWEEP, [outcome(1), outcome(2, "failed"), outcome(3)])
+    save_table(
+        tmp_path / "sweep.csv", [*SWEEP.space], [outcome(1), outcome(2, "failed"), outcome(3)]
+    )
     with (tmp_path / "sweep.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0] == {
