@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import hashlib
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,8 +20,9 @@ from overpaint.optimisation.step import Show, unchanged
 from overpaint.pictures.colours import recolored
 from overpaint.pictures.inputs import SizedInputs
 from overpaint.pictures.tensors import start_image, to_tensor, with_colours_of
-from overpaint.settings.schema import Config
+from overpaint.settings.schema import Config, OutputConfig, TrackingConfig
 
+_KEPT = 12  # paintings at one size each: four of them at the three sizes of a run
 # Of the ways to start: noise over the photo counts, for what shines through is to be seen.
 _STARTS_FROM_PHOTO = ("content", "recolored", "blend", "multiply")
 
@@ -36,6 +40,29 @@ class Problem:
     """Makes the picture to be seen of the image."""
 
 
+class StyleTargets:
+    """What was measured of paintings last, for the next photo of that size; a few megabytes each.
+
+    Of one encoder, on one device and in one arithmetic.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, nn.ModuleDict] = OrderedDict()
+
+    def get(self, key: Hashable, device: torch.device) -> nn.ModuleDict | None:
+        """The targets that were kept under a key, on their device again."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key].to(device)
+
+    def keep(self, key: Hashable, targets: nn.ModuleDict) -> None:
+        """Keeps them until others have been wanted more lately."""
+        self._kept[key] = targets
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+
+
 def build_objective(
     config: Config,
     encoder: Vgg19Features,
@@ -43,6 +70,7 @@ def build_objective(
     styles: Sequence[Tensor],
     *,
     bands: Sequence[int] = (),
+    known: StyleTargets | None = None,
 ) -> Objective:
     """The losses of `config` with the targets of a photo and paintings, each (1, 3, H, W).
 
@@ -52,8 +80,11 @@ def build_objective(
         content: the photo.
         styles: the paintings.
         bands: rows of a band in each block of the network; by default it is computed whole.
+        known: may have the paintings' targets already, and keeps them.
     """
-    return Objective(
+    key = None if known is None else _style_key(config, content, styles)
+    targets = None if known is None else known.get(key, encoder.mean.device)
+    objective = Objective(
         encoder,
         content,
         styles,
@@ -66,7 +97,28 @@ def build_objective(
         statistics=config.style.statistics,
         image_weights=config.style.image_weights or None,
         bands=bands,
+        style_targets=targets,
     )
+    if known is not None and targets is None:
+        known.keep(key, objective.style_targets)
+    return objective
+
+
+def _style_key(config: Config, content: Tensor, styles: Sequence[Tensor]) -> Hashable:
+    """What the paintings' targets depend on: their pixels, the photo's size, and all settings.
+
+    Of the settings those count not that say which files are meant and where results go.
+    """
+    alike = dataclasses.replace(
+        config,
+        content=dataclasses.replace(config.content, image=""),
+        style=dataclasses.replace(config.style, images=()),
+        output=OutputConfig(),
+        tracking=TrackingConfig(),
+    )
+    pixels = (hashlib.sha256(style.cpu().contiguous().numpy().tobytes()) for style in styles)
+    sizes = (content.shape, *(style.shape for style in styles))
+    return (repr(alike), sizes, *(one.hexdigest() for one in pixels))
 
 
 def starts_from_photo(config: Config) -> bool:
@@ -101,6 +153,7 @@ def build_problem(
     precision: str,
     *,
     image: Tensor | None = None,
+    known: StyleTargets | None = None,
 ) -> Problem:
     """The losses of pictures brought to one size, and the picture to start from.
 
@@ -110,6 +163,7 @@ def build_problem(
         encoder: the frozen network, on its device.
         precision: decides on the memory layout.
         image: (1, 3, H, W), in the place of the start that `init` asks for.
+        known: may have the paintings' targets already, and keeps them.
 
     To be called under the autocast of the steps, so that the targets are as exact as they are.
     """
@@ -132,7 +186,7 @@ def build_problem(
         pixels = [style.shape[2] * style.shape[3] for style in styles]
         plan = choose_bands(config, content.shape, pixels, device).plan
         bands = () if plan is None else plan.heights
-        objective = build_objective(config, encoder, content, styles, bands=bands)
+        objective = build_objective(config, encoder, content, styles, bands=bands, known=known)
         start_loss = objective(image).total
     return Problem(
         nn.Parameter(image.detach().clone()),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from overpaint.building.encoder import build_encoder, used_layers
+from overpaint.building.objective import StyleTargets
 from overpaint.callbacks.progress import Overall
 from overpaint.encoder.choosing import find_encoder
 from overpaint.encoder.layers import convolutions_up_to
@@ -17,11 +18,13 @@ from overpaint.settings.schema import Config
 
 
 class Shelf:
-    """Keeps the last weights and the last encoder; another one takes its place."""
+    """Keeps the last weights, the last encoder and what it measured; others take their place."""
 
     def __init__(self) -> None:
         self._weights: tuple[Any, VggWeights] | None = None
         self._encoder: tuple[Any, Vgg19Features] | None = None
+        self.styles = StyleTargets()
+        """Measured by that encoder."""
 
     def weights(self, config: Config) -> VggWeights:
         """The weights that the settings name.
@@ -46,6 +49,7 @@ class Shelf:
         )
         if self._encoder is None or self._encoder[0] != wanted:
             self._encoder = None
+            self.styles = StyleTargets()
             self._encoder = (wanted, build_encoder(config, weights, device, precision))
         return self._encoder[1].to(device)
 

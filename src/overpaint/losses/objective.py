@@ -95,6 +95,8 @@ class Objective(nn.Module):
         image_weights: share of each painting; their statistics are averaged. Equal if None.
         bands: rows of a band in each block of the network, from the first on, 0 for blocks that are
             computed whole; for `Vgg19Features` alone. By default all blocks are.
+        style_targets: of another objective for the same paintings, formulas and size of photo; then
+            the paintings are not measured again.
 
     The targets are computed here, under the autocast of the caller.
 
@@ -122,6 +124,7 @@ class Objective(nn.Module):
         statistics: str = "gram",
         image_weights: Sequence[float] | None = None,
         bands: Sequence[int] = (),
+        style_targets: nn.ModuleDict | None = None,
     ) -> None:
         super().__init__()
         if not styles:
@@ -137,7 +140,7 @@ class Objective(nn.Module):
         self.layers = tuple(dict.fromkeys((*content_layers, *style_layers)))
         self.bands = tuple(bands)
         self.content_targets = nn.ModuleDict()
-        self.style_targets = nn.ModuleDict()
+        self.style_targets = style_targets or nn.ModuleDict()
         scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
         make_target = lookup(STATISTICS, statistics, "style.statistics")
         if statistics != "gram" and normalization != "relative":
@@ -145,12 +148,15 @@ class Objective(nn.Module):
         shares = image_weights or [1.0] * len(styles)
         with torch.no_grad():
             photo = self._photo(content, tuple(content_layers))
-            paintings = [self._painting(style, style_layers, make_target.sums) for style in styles]
+            unmeasured = style_layers if style_targets is None else {}
+            paintings = [
+                self._painting(style, unmeasured, make_target.sums) for style in styles if unmeasured
+            ]
             for layer, weight in content_layers.items():
                 target = photo.maps[layer]
                 scale = scales.content(target, self._calibration(layer, photo.channels[layer]))
                 self.content_targets[layer] = ContentTarget(target, weight * scale)
-            for layer, weight in style_layers.items():
+            for layer, weight in unmeasured.items():
                 calibration = self._calibration(layer, photo.channels[layer])
                 self.style_targets[layer] = make_target(
                     [painting[layer] for painting in paintings],

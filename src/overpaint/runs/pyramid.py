@@ -132,6 +132,7 @@ class _Pyramid:
         self._device = choose_device(config.trainer.accelerator)
         self.precision = choose_precision(config, self._device)
         reset_peak_memory(self._device)
+        self._shelf = shelf
         self._encoder = shelf.encoder(config, sources.weights, self._device, self.precision)
         self.plan = plan_scales(
             config.image.size,
@@ -178,7 +179,14 @@ class _Pyramid:
         elif before is not None:
             image = self._enlarged(before.image.detach(), sized)
         with self._arithmetic():
-            problem = build_problem(config, sized, self._encoder, self.precision, image=image)
+            problem = build_problem(
+                config,
+                sized,
+                self._encoder,
+                self.precision,
+                image=image,
+                known=self._shelf.styles,
+            )
         measure = None
         wants = is_compiling_wanted(config.trainer.compile, self._device, config.schedule.steps)
         if wants and problem.objective.bands:
