@@ -13,9 +13,7 @@ from rich.console import Console
 
 _STYLES = {logging.ERROR: "bold red", logging.WARNING: "bold yellow"}
 
-Task = Literal[
-    "stylize", "tune-lr", "compare", "dashboard", "sweep", "batch", "film", "recolor"
-]
+Task = Literal["stylize", "tune-lr", "compare", "dashboard", "sweep", "batch", "film", "recolor"]
 
 TASKS: dict[Task, str] = {
     "stylize": "stylize.py",

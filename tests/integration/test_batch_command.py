@@ -21,11 +21,13 @@ from PIL import Image
 from pytorch_lightning import Callback
 from rich.console import Console
 
+import overpaint.building.objective
 import overpaint.building.shelf
 import overpaint.sweeps.trials
 from overpaint.callbacks.progress import Overall
 from overpaint.cli import run
 from overpaint.commands.batch import BATCH
+from overpaint.losses.objective import Objective
 from overpaint.runs.stylize import stylize
 from overpaint.settings.reading import load_config
 
@@ -143,9 +145,25 @@ def test_each_photo_is_painted_with_each_painting_as_by_a_single_command(
         assert float(row["final/total"]) == alone.losses["total"]
 
 
-def test_the_same_command_again_paints_only_what_is_new(
+def test_paintings_are_measured_once_for_photos_of_one_size(
     small: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    known: list[bool] = []
+
+    def make(*arguments: Any, style_targets: Any, **options: Any) -> Any:
+        known.append(style_targets is not None)
+        return Objective(*arguments, style_targets=style_targets, **options)
+
+    monkeypatch.setattr(overpaint.building.objective, "Objective", make)
+    batch(*small, "schedule.scales=[1.0]")
+    assert known == 2 * [False, True, True]
+
+
+def test_the_same_command_again_paints_only_what_is_new(
+    small: list[str], slim_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(slim_file, "mine.safetensors")
+    small = [*small, "encoder.weights=mine.safetensors"]  # from the current folder
     folder = batch(*small)
     counted = Counted()
     monkeypatch.setattr(overpaint.sweeps.trials, "stylize", counted.stylize)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,12 +15,15 @@ import pytest
 from conftest import REPOSITORY, wandb_history, wandb_records, wandb_summary
 from PIL import Image
 
+import overpaint.commands.sweep
 import overpaint.reports.compare
 import overpaint.runs.film
 import overpaint.runs.like
 import overpaint.runs.recolor
 import overpaint.runs.resume
 import overpaint.runs.stylize
+import overpaint.sweeps.batch
+import overpaint.sweeps.sweep
 import overpaint.tracking.wandb.dashboard
 import overpaint.tuning.series
 import overpaint.tuning.tune
@@ -137,9 +141,8 @@ def test_readme_opens_with_the_two_lines() -> None:
 
 
 CALL = re.compile(
-    r" {4,}(?:.* && )?"
-    r"(?:python (scripts/(?:stylize|tune_lr|compare|dashboard|film|recolor)\.py)|overpaint)"
-    r"(?: (.*))?$"
+    r" {4,}(?:.* && )?(?:python (scripts/(?:stylize|tune_lr|compare|dashboard|sweep|batch|film|"
+    r"recolor)\.py)|overpaint)(?: (.*))?$"
 )
 
 
@@ -153,6 +156,21 @@ def documented() -> list[tuple[str | None, str]]:
 
 def test_the_documents_show_commands() -> None:
     assert len(documented()) >= 10
+
+
+def pictures_of_a_batch(folder: Path, photo: Path) -> dict[str, str]:
+    """Folders, files and a table, by the names that the documents have for them."""
+    for name in ("photos", "holiday", "paintings"):
+        (folder / name).mkdir()
+        shutil.copy(photo, folder / name / f"{name}.png")
+    for name in ("a", "b"):
+        shutil.copy(photo, folder / f"{name}.png")
+    (folder / "pairs.csv").write_text(f"content,style\n{photo},{photo}\n", encoding="utf-8")
+    return {
+        **{name: str(folder / name.strip("/")) for name in ("photos", "holiday/", "paintings")},
+        **{f"{name}.jpg": str(folder / f"{name}.png") for name in ("a", "b")},
+        "pairs.csv": str(folder / "pairs.csv"),
+    }
 
 
 @pytest.mark.usefixtures("untuned")
@@ -178,6 +196,9 @@ def test_a_command_in_the_documents_is_valid(
     monkeypatch.setattr(overpaint.runs.film, "film", begin)
     monkeypatch.setattr(overpaint.runs.recolor, "recolor", begin)
     monkeypatch.setattr(overpaint.runs.resume, "resume", begin)
+    monkeypatch.setattr(overpaint.sweeps.batch, "run_batch", begin)
+    monkeypatch.setattr(overpaint.sweeps.sweep, "begin_sweep", begin)
+    monkeypatch.setattr(overpaint.commands.sweep, "read_plan", begin)
     monkeypatch.setattr(overpaint.tuning.tune, "tune", begin)
     monkeypatch.setattr(overpaint.tuning.series, "compare_rates", begin)
     monkeypatch.setattr(overpaint.tracking.wandb.dashboard, "save_dashboard", begin)
@@ -185,12 +206,15 @@ def test_a_command_in_the_documents_is_valid(
         **dict.fromkeys(("PHOTO", "PAINTING", "me.jpg", "painting.jpg"), str(photo)),
         "RESULT.png": str(tmp_path / "result.png"),
         "mine.yaml": str(tmp_path / "mine.yaml"),
+        **pictures_of_a_batch(tmp_path, photo),
     }
     tasks: dict[str | None, Task] = {
         "scripts/stylize.py": "stylize",
         "scripts/tune_lr.py": "tune-lr",
         "scripts/compare.py": "compare",
         "scripts/dashboard.py": "dashboard",
+        "scripts/sweep.py": "sweep",
+        "scripts/batch.py": "batch",
         "scripts/film.py": "film",
         "scripts/recolor.py": "recolor",
     }

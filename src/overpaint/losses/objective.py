@@ -150,7 +150,9 @@ class Objective(nn.Module):
             photo = self._photo(content, tuple(content_layers))
             unmeasured = style_layers if style_targets is None else {}
             paintings = [
-                self._painting(style, unmeasured, make_target.sums) for style in styles if unmeasured
+                self._painting(style, unmeasured, make_target.sums)
+                for style in styles
+                if unmeasured
             ]
             for layer, weight in content_layers.items():
                 target = photo.maps[layer]

@@ -7,6 +7,7 @@ does not answer would be waited for, and an answer that comes late is typed into
 from __future__ import annotations
 
 import os
+import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -96,7 +97,6 @@ def _chafa() -> Any:
 def _cell_size(console: Console) -> tuple[int, int]:
     with suppress(ImportError, OSError, ValueError, AttributeError, ZeroDivisionError):
         import fcntl  # not on Windows
-        import struct
         import termios
 
         answer = fcntl.ioctl(console.file.fileno(), termios.TIOCGWINSZ, bytes(8))

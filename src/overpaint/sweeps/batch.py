@@ -21,6 +21,8 @@ from overpaint.sweeps.trials import Outcome, Trial, is_done, run_trials, show_pa
 
 logger = logging.getLogger(__name__)
 
+_AGAIN = "To go on with the batch, give the same command again."
+
 
 @dataclass(frozen=True)
 class BatchResult:
@@ -65,14 +67,18 @@ def run_batch(plan: BatchPlan, *, console: Console | None = None) -> BatchResult
                 if outcome.trial.number not in before and outcome.status != "interrupted":
                     overall.count()
 
-            interrupted = run_trials(
-                trials,
-                lambda trial: plan.settings(plan.mine[trial.number - 1]),
-                interrupts=interrupts,
-                tell=tell,
-                console=console,
-                siblings=Siblings(group=plan.folder.name, shelf=Shelf(), overall=overall),
-            )
+            try:
+                interrupted = run_trials(
+                    trials,
+                    lambda trial: plan.settings(plan.mine[trial.number - 1]),
+                    interrupts=interrupts,
+                    tell=tell,
+                    console=console,
+                    siblings=Siblings(group=plan.folder.name, shelf=Shelf(), overall=overall),
+                )
+            except KeyboardInterrupt:
+                logger.warning(_AGAIN)
+                raise
         result = BatchResult(plan.folder, tuple(outcomes), interrupted)
         _conclude(plan, result)
     return result
@@ -105,7 +111,7 @@ def _conclude(plan: BatchPlan, result: BatchResult) -> None:
     for one in failed:
         logger.error("error: %s: %s", one.trial.title, one.error or one.status)
     if result.interrupted:
-        logger.warning("To go on with the batch, give the same command again.")
+        logger.warning(_AGAIN)
 
 
 def _of_all_shards(plan: BatchPlan, outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -16,14 +16,17 @@ from overpaint.records.environment import read_facts
 from overpaint.settings.differences import differing_settings
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
+from overpaint.settings.writing import with_absolute_paths
 from overpaint.sweeps.pairs import CONTENT, STYLE, Pair
 
 RUNS = "runs"
 _OWN = (CONTENT, STYLE, "output.dir", "output.copy")
 # What may differ from what a picture was painted with: where it was painted and what was recorded.
 # Photo and painting are held against their hashes.
-_FREE = (*_OWN, "output.", "tracking.", "snapshots.", "checkpoint.", "tune.", "trainer.")
-_FREE_TOO = ("encoder.sha256",)
+_FREE = (
+    *(CONTENT, STYLE, "output.", "tracking.", "snapshots.", "checkpoint.", "tune.", "trainer."),
+    "encoder.sha256",  # stands in what a run writes down, and is held against the weights there
+)
 _SHOWN = 2  # problems
 
 
@@ -155,8 +158,8 @@ def _setting_problems(path: Path, planned: Config, pair: Pair) -> Iterator[str]:
     except ConfigError as error:
         yield f"'{path}' cannot be read ({error.problems[0]})"
         return
-    for key, (old, new) in differing_settings(before, planned).items():
-        if not key.startswith(_FREE) and key not in _FREE_TOO:
+    for key, (old, new) in differing_settings(before, with_absolute_paths(planned)).items():
+        if not key.startswith(_FREE):
             yield (
                 f"{key}: '{pair.name}.png' was painted with {old!r}, not {new!r}; name another "
                 "folder with --output, or delete that run in runs/."
