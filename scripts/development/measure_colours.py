@@ -23,8 +23,7 @@ from PIL import Image
 
 from overpaint import load_encoder, paint
 from overpaint.losses.scoring import Judge
-from overpaint.pictures.io import fit_size, read_picture, resize, size_of
-from overpaint.pictures.keeping import (
+from overpaint.pictures.colour.keeping import (
     Picture,
     as_array,
     as_picture,
@@ -33,7 +32,8 @@ from overpaint.pictures.keeping import (
     with_chroma,
     with_histogram,
 )
-from overpaint.pictures.oklab import Floats, light_of_oklab, to_oklab
+from overpaint.pictures.colour.oklab import Floats, light_of_oklab, to_oklab
+from overpaint.pictures.io import fit_size, read_picture, resize, size_of
 
 Space = tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]
 

@@ -18,9 +18,9 @@ import overpaint.runs.stylize
 from overpaint import load_encoder, paint
 from overpaint.cli import run
 from overpaint.losses.scoring import Judge
+from overpaint.pictures.colour.keeping import as_array, brought_to
+from overpaint.pictures.colour.oklab import to_oklab
 from overpaint.pictures.io import fit_size, read_picture, resize, size_of
-from overpaint.pictures.keeping import as_array, brought_to
-from overpaint.pictures.oklab import to_oklab
 from overpaint.records.reading import read_run
 from overpaint.records.result import RunResult
 from overpaint.reports.columns import columns_of, differing, remarks_on

@@ -13,8 +13,8 @@ from conftest import make_picture
 from PIL import Image
 
 from overpaint.cli import run
+from overpaint.pictures.colour.keeping import recolored_after
 from overpaint.pictures.io import read_picture, read_png_text, resize, size_of
-from overpaint.pictures.keeping import recolored_after
 from overpaint.runs.like import config_like
 from overpaint.runs.recolor import recolor
 from overpaint.runs.stylize import stylize

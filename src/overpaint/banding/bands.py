@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -96,8 +96,25 @@ Compute = Callable[[Tensor], tuple[Tensor | None, Sequence[Tensor]]]
 """From rows of a map to rows of the next one, if there is one, and to sums over positions."""
 
 
+@runtime_checkable
+class Shortcut(Protocol):
+    """A `Compute` of which the end need not be computed again for the backward pass."""
+
+    def __call__(self, part: Tensor) -> tuple[Tensor | None, Sequence[Tensor]]:
+        """As any `Compute`."""
+
+    def kept(self, part: Tensor) -> tuple[Tensor, Sequence[Tensor], Tensor]:
+        """The same, and what `back` needs."""
+
+    def begun(self, part: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """The part that is computed again: what the end reads, and the sums."""
+
+    def back(self, read: Tensor, own: Tensor, kept: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient by what the end reads, from the rows that it gave and their gradient."""
+
+
 def in_bands(
-    x: Tensor, pieces: Sequence[tuple[slice, Compute]], height: int
+    x: Tensor, pieces: Sequence[tuple[slice, Compute | Shortcut]], height: int
 ) -> tuple[Tensor | None, tuple[Tensor, ...]]:
     """The rows that pieces of a map give, one below the other, and the totals of their sums.
 
@@ -119,24 +136,26 @@ class _InBands(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, pieces: Sequence[tuple[slice, Compute]], height: int
+        ctx: Any, x: Tensor, pieces: Sequence[tuple[slice, Compute | Shortcut]], height: int
     ) -> tuple[Tensor | None, ...]:
-        ctx.save_for_backward(x)
         ctx.set_materialize_grads(False)
         kind = x.device.type
         ctx.autocast = kind, torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
-        ctx.pieces, ctx.heights = pieces, []
+        ctx.pieces, ctx.heights, ctx.kept = pieces, [], []
         y, totals, done = None, list[Tensor](), 0
         for rows, compute in pieces:
-            own, sums = compute(x[:, :, rows])
+            own, sums, kept = _computed(compute, x[:, :, rows], keeps=ctx.needs_input_grad[0])
             totals = [a + b for a, b in zip(totals, sums, strict=True)] if totals else [*sums]
             ctx.heights.append(0 if own is None else own.shape[2])
+            ctx.kept.append(kept)
             if own is None:
                 continue
             if y is None:
                 y = empty_map(own, height)
             y[:, :, done : done + own.shape[2]] = own
             done += own.shape[2]
+        is_short = any(kept is not None for kept in ctx.kept)
+        ctx.save_for_backward(x, *([y] if is_short else []))
         return y, *totals
 
     @staticmethod
@@ -144,19 +163,24 @@ class _InBands(torch.autograd.Function):
     def backward(
         ctx: Any, grad_y: Tensor | None, *grad_sums: Tensor | None
     ) -> tuple[Tensor | None, None, None]:
-        (x,) = ctx.saved_tensors
+        x, *short = ctx.saved_tensors
         kind, dtype, enabled = ctx.autocast
         gradient, written, done = torch.empty_like(x), 0, 0
-        for (rows, compute), height in zip(ctx.pieces, ctx.heights, strict=True):
+        for (rows, compute), height, kept in zip(ctx.pieces, ctx.heights, ctx.kept, strict=True):
             leaf = x[:, :, rows].detach().requires_grad_()
+            again = compute if kept is None else compute.begun
             with (
                 torch.enable_grad(),
                 torch.autocast(kind, dtype, enabled=enabled, cache_enabled=False),
             ):
-                own, sums = compute(leaf)
+                own, sums = again(leaf)
             pairs = [(total, grad) for total, grad in zip(sums, grad_sums, strict=True)]
             if grad_y is not None and own is not None:
-                pairs.append((own, grad_y[:, :, done : done + height]))
+                here = slice(done, done + height)
+                grad = grad_y[:, :, here]
+                if kept is not None:
+                    grad = compute.back(own.detach(), short[0][:, :, here], kept, grad)
+                pairs.append((own, grad))
             done += height
             pairs = [(one, grad) for one, grad in pairs if grad is not None]
             if not pairs:
@@ -164,20 +188,29 @@ class _InBands(torch.autograd.Function):
             (new,) = torch.autograd.grad(
                 [one for one, _ in pairs], leaf, [grad for _, grad in pairs]
             )
-            again = max(0, written - rows.start)
-            gradient[:, :, rows.start : rows.start + again] += new[:, :, :again]
-            gradient[:, :, rows.start + again : rows.stop] = new[:, :, again:]
+            above = max(0, written - rows.start)
+            gradient[:, :, rows.start : rows.start + above] += new[:, :, :above]
+            gradient[:, :, rows.start + above : rows.stop] = new[:, :, above:]
             written = rows.stop
         return gradient, None, None
 
 
-def empty_map(part: Tensor, height: int) -> Tensor:
-    """A map of another height, laid out in memory like `part`."""
-    batch, channels, _, width = part.shape
+def _computed(
+    compute: Compute | Shortcut, part: Tensor, *, keeps: bool
+) -> tuple[Tensor | None, Sequence[Tensor], Tensor | None]:
+    """What is computed of a part, and what the backward pass of a shortcut needs."""
+    if keeps and isinstance(compute, Shortcut):
+        return compute.kept(part)
+    return *compute(part), None
+
+
+def empty_map(part: Tensor, height: int, channels: int | None = None) -> Tensor:
+    """A map of another height, perhaps of other channels, laid out in memory like `part`."""
+    batch, own_channels, _, width = part.shape
     last = part.is_contiguous(memory_format=torch.channels_last) and not part.is_contiguous()
     layout = torch.channels_last if last else torch.contiguous_format
     return torch.empty(
-        (batch, channels, height, width),
+        (batch, channels or own_channels, height, width),
         dtype=part.dtype,
         device=part.device,
         memory_format=layout,

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
-from overpaint.banding.bands import Band, Rows, bands, in_bands
+from overpaint.banding.bands import Band, Rows, bands, empty_map, in_bands
+from overpaint.banding.pooling import (
+    convolved,
+    pooled_relu,
+    through_convolution,
+    through_pooled_relu,
+)
 from overpaint.encoder.vgg import Block, Kernels, Vgg19Features
 
 PIXELS = "pixels"
@@ -93,8 +98,9 @@ class _BandedBlock:
         kind = x.device.type
         if torch.is_autocast_enabled(kind):
             self._kernels = self.encoder.kernels(self.block, torch.get_autocast_dtype(kind))
+        piece = _ShortPiece if self._is_short() else _Piece
         pieces = [
-            (self._source(band), partial(self._piece, band))
+            (self._source(band), piece(self, band))
             for band in bands(self.height, rows, len(self.block))
         ]
         y, sums = in_bands(x, pieces, self.height // 2)
@@ -125,8 +131,14 @@ class _BandedBlock:
             return rows
         return slice(min(rows.start, 2 * height - 1 - rows.stop), height)
 
-    def _piece(self, band: Band, part: Tensor) -> tuple[Tensor | None, list[Tensor]]:
-        """The pooled rows of one band, and its sums."""
+    def _is_short(self) -> bool:
+        """Whether its last map is read by nothing but a maximum over windows of it."""
+        last = self.block[-1]
+        is_read = last.conv in self.layers or last.relu in self.layers
+        return self.encoder.takes_maxima and not self.is_last and not is_read
+
+    def begun(self, band: Band, part: Tensor, block: Block) -> tuple[Tensor, list[Tensor]]:
+        """The rows of a band in the map after the first convolutions, and its sums."""
         found: list[Tensor] = []
         position = {layer.conv: number for number, layer in enumerate(self.block, start=1)}
         position |= {layer.relu: number for number, layer in enumerate(self.block, start=1)}
@@ -148,10 +160,63 @@ class _BandedBlock:
             part = self.encoder.prepared(part, max(0, band.source.stop - height), self.right)
             part = part[:, :, band.source.start - source.start :]
         x = self.encoder.through(
-            self.block, part, self.layers, visit, kernels=self._kernels, pads=band.pads
+            block, part, self.layers, visit, kernels=self._kernels, pads=band.pads
         )
-        if self.is_last:
+        return x, found
+
+    def last_kernel(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias of its last convolution."""
+        return (self._kernels or self.encoder.kernels(self.block, like.dtype))[-1]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """What is computed of one band."""
+
+    block: _BandedBlock
+    band: Band
+
+    def __call__(self, part: Tensor) -> tuple[Tensor | None, list[Tensor]]:
+        """The pooled rows of the band, and its sums."""
+        block, band = self.block, self.band
+        x, found = block.begun(band, part, block.block)
+        if block.is_last:
             return None, found
-        x = self.encoder.pool(x)
+        x = block.encoder.pool(x)
         rows = Rows(band.first // 2, band.last // 2 - band.first // 2, band.above // 2, 0)
         return (x[:, :, rows.here] if band.pads else x), found
+
+
+@dataclass(frozen=True)
+class _ShortPiece(_Piece):
+    """The same, whose last map is not computed again (`pooling`)."""
+
+    def kept(self, part: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
+        """The pooled rows, the sums, and which values were the largest."""
+        x, found = self.begun(part)
+        kernel, bias = self.block.last_kernel(x)
+        x = convolved(x, kernel, bias, pads=self.band.pads)
+        pooled, choices = pooled_relu(x[:, :, self._first : self._first + self._rows])
+        return pooled, found, choices
+
+    def begun(self, part: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What the last convolution reads, and the sums."""
+        return self.block.begun(self.band, part, self.block.block[:-1])
+
+    def back(self, read: Tensor, own: Tensor, kept: Tensor, gradient: Tensor) -> Tensor:
+        """The gradient by what the last convolution reads."""
+        kernel, _ = self.block.last_kernel(read)
+        pads = self.band.pads
+        like = empty_map(read, read.shape[2] - (0 if pads else 2), own.shape[1])
+        like = through_pooled_relu(own, kept, gradient, like, self._first)
+        return through_convolution(like, read, kernel, pads=pads)
+
+    @property
+    def _first(self) -> int:
+        """Of the map of the last convolution, the first row that counts."""
+        return self.band.above if self.band.pads else 0
+
+    @property
+    def _rows(self) -> int:
+        """How many rows count."""
+        return self.band.last - self.band.first

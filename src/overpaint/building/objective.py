@@ -17,7 +17,7 @@ from overpaint.losses.objective import Objective
 from overpaint.optimisation.device import best_layout
 from overpaint.optimisation.optimizers import loss_scale
 from overpaint.optimisation.step import Show, unchanged
-from overpaint.pictures.colours import recolored
+from overpaint.pictures.colour.recoloring import recolored
 from overpaint.pictures.inputs import SizedInputs
 from overpaint.pictures.tensors import start_image, to_tensor, with_colours_of
 from overpaint.settings.schema import Config, OutputConfig, TrackingConfig

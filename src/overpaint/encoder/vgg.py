@@ -108,6 +108,7 @@ class Vgg19Features(nn.Module):
         self._deepest = table[-1].relu
         self._whole = whole
         self._pool = lookup(_POOLS, pooling, "pooling")
+        self.takes_maxima = pooling == "max"
         self.convolutions = nn.ModuleDict()
         for layer in table:
             state = {kind: weights[f"{layer.conv}.{kind}"] for kind in ("weight", "bias")}

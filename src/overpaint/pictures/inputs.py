@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from PIL import Image, ImageOps
 
 from overpaint.pictures.carried import Carried, carried
+from overpaint.pictures.colour.keeping import brought_to
 from overpaint.pictures.decoding import decoded_whole
 from overpaint.pictures.deep.picture import Picture
 from overpaint.pictures.io import fit_size, read_bytes, require_edge, resize, size_of
-from overpaint.pictures.keeping import brought_to
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from overpaint.errors import lookup
-from overpaint.pictures.colours import recolored
+from overpaint.pictures.colour.keeping import as_array, with_chroma
+from overpaint.pictures.colour.recoloring import recolored
 from overpaint.pictures.deep.picture import DeepPicture, Picture, bands
 from overpaint.pictures.io import fit_size, read_whole, resize, size_of
-from overpaint.pictures.keeping import as_array, with_chroma
 
 # How far colours may be, in [0, 1], from those of a place that still counts as the photo's, and the
 # edge, in pixels, of the square they are averaged over.

@@ -12,6 +12,7 @@ from PIL import Image
 
 from overpaint.errors import ConfigError, ImageError
 from overpaint.files import file_sha256, try_to_write
+from overpaint.pictures.colour.keeping import recolored_after
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.pictures.io import (
     fit_size,
@@ -21,7 +22,6 @@ from overpaint.pictures.io import (
     save_picture,
     size_of,
 )
-from overpaint.pictures.keeping import recolored_after
 from overpaint.records.provenance import recolored_text
 from overpaint.records.reading import read_run
 

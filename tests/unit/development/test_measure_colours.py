@@ -11,7 +11,7 @@ import pytest
 from conftest import REPOSITORY, make_picture
 from measure_colours import SPACES, grain, maps, moved, with_scaled_light, with_ycbcr
 
-from overpaint.pictures.keeping import as_array
+from overpaint.pictures.colour.keeping import as_array
 
 PHOTO, PAINTING = (as_array(make_picture((40, 30), seed)).astype(float) for seed in (1, 2))
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from overpaint.pictures.colours import recolored
+from overpaint.pictures.colour.recoloring import recolored
 
 
 def coloured(seed: int, mean: tuple[float, ...], spread: float, size: int = 64) -> Tensor:

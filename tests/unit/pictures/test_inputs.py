@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from overpaint.errors import ImageError
+from overpaint.pictures.colour.keeping import brought_to
 from overpaint.pictures.deep.picture import DeepPicture, in_8_bits
 from overpaint.pictures.inputs import Inputs, load_inputs, require_edges
 from overpaint.pictures.io import read_bytes
-from overpaint.pictures.keeping import brought_to
 
 
 def inputs(

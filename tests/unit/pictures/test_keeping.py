@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overpaint.errors import ConfigError
-from overpaint.pictures import keeping
-from overpaint.pictures.deep.picture import DeepPicture, in_8_bits
-from overpaint.pictures.keeping import (
+from overpaint.pictures.colour import keeping
+from overpaint.pictures.colour.keeping import (
     Picture,
     as_array,
     as_picture,
@@ -28,7 +27,8 @@ from overpaint.pictures.keeping import (
     with_histogram,
     with_statistics,
 )
-from overpaint.pictures.oklab import to_oklab, to_srgb
+from overpaint.pictures.colour.oklab import to_oklab, to_srgb
+from overpaint.pictures.deep.picture import DeepPicture, in_8_bits
 
 Way = Callable[[Picture, Picture], Picture]
 WAYS: list[Way] = [with_statistics, with_histogram]

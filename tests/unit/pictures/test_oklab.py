@@ -8,7 +8,7 @@ from conftest import quickly, seeds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from overpaint.pictures.oklab import (
+from overpaint.pictures.colour.oklab import (
     light_of_oklab,
     oklab_of_light,
     to_oklab,

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overpaint.errors import lookup
+from overpaint.pictures.colour.oklab import Floats, to_oklab, to_srgb
 from overpaint.pictures.deep import picture as deep
-from overpaint.pictures.oklab import Floats, to_oklab, to_srgb
 
 Picture = NDArray[np.float32]
 _Kind = TypeVar("_Kind", bound=deep.Picture)
