@@ -61,6 +61,18 @@ class NotEnoughMemoryError(RuntimeError):
     """More memory is needed than this machine or its limits give."""
 
 
+class LostProcessError(RuntimeError):
+    """One of the processes that paint a picture together ended before it was done.
+
+    `result` is what the run returns otherwise, a `PaintResult` or `RunResult` with the picture of
+    the last whole step; None if there was none yet.
+    """
+
+    def __init__(self, message: str, *, result: Any = None) -> None:
+        self.result = result
+        super().__init__(message)
+
+
 class MissingPackageError(RuntimeError):
     """An optional package that is not installed; the message says how to install it."""
 

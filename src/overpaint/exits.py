@@ -17,6 +17,7 @@ from overpaint.errors import (
     ConfigError,
     DivergedError,
     ImageError,
+    LostProcessError,
     MissingPackageError,
     NotEnoughMemoryError,
     TrackingError,
@@ -33,8 +34,8 @@ logger = logging.getLogger(__name__)
 DONE, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 _FAILURES = (
-    *(DivergedError, MissingPackageError, NotEnoughMemoryError, TrackingError),
-    *(WeightsUnavailableError, OSError),
+    *(DivergedError, LostProcessError, MissingPackageError, NotEnoughMemoryError),
+    *(TrackingError, WeightsUnavailableError, OSError),
 )
 
 

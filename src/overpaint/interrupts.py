@@ -33,9 +33,15 @@ def sigterm_as_interrupt() -> Iterator[list[int]]:
 
 
 class Interrupts:
-    """The interrupts of one run: the first one may be held back, the second ends it at once."""
+    """The interrupts of one run: the first one may be held back, the second ends it at once.
 
-    def __init__(self) -> None:
+    Args:
+        patient: a second one ends nothing either. What starts several processes passes a signal on
+            to those that the terminal has sent it to, and has patience and an end of its own.
+    """
+
+    def __init__(self, *, patient: bool = False) -> None:
+        self._is_patient = patient
         self.asked = False
         """Whether there was one."""
         self.at_once = False
@@ -75,7 +81,7 @@ class Interrupts:
             self._is_held = before
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.asked, self.at_once = True, self.asked
+        self.asked, self.at_once = True, self.asked and not self._is_patient
         try:
             self._handlers[number](number, frame)
         except KeyboardInterrupt:
@@ -84,13 +90,16 @@ class Interrupts:
 
 
 @contextmanager
-def followed_interrupts() -> Iterator[Interrupts]:
+def followed_interrupts(*, patient: bool = False) -> Iterator[Interrupts]:
     """Follows what comes while a run goes on, and calls the handlers that there are.
+
+    Args:
+        patient: of `Interrupts`.
 
     Yields:
         What came, and a way to hold the first one back.
     """
-    interrupts = Interrupts()
+    interrupts = Interrupts(patient=patient)
     with _handlers_restored():
         interrupts.listen()
         yield interrupts

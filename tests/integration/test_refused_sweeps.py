@@ -51,6 +51,7 @@ REFUSED = [
     ),
     (WEIGHTS, ["style.weight=3"], "style.weight: the sweep gives it its values"),
     (WEIGHTS, ["output.copy=a.png"], "output.copy: each trial would overwrite it"),
+    (WEIGHTS, ["trainer.devices=2"], "trainer.devices: a trial has one process"),
     (WEIGHTS, ["content.image=no.jpg"], "no such file: 'no.jpg'"),
     (WEIGHTS, ["no.jpg"], "no such file: 'no.jpg'"),
     (WEIGHTS, ["image.size"], "is a setting, which needs a value"),

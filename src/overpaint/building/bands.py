@@ -92,6 +92,8 @@ def choose_bands(
         device: that the steps run on.
     """
     free = free_memory_bytes(device)
+    if free is not None and device.type == "cpu":
+        free //= config.trainer.devices  # processes share what the machine has
     found = foresee(config, shape, paintings, free)
     height, width = shape[-2:]
     if found.plan is not None or found.needed >= _TOLD_FROM:

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from math import prod
 from typing import Literal
 
+from overpaint.banding.shares import rows_at_most
 from overpaint.building.bands import foresee
+from overpaint.building.encoder import used_layers
 from overpaint.errors import NotEnoughMemoryError
 from overpaint.headroom import in_words, is_out_of_memory
 from overpaint.optimisation.device import choose_device
@@ -110,4 +112,7 @@ def _needed(config: Config, inputs: Inputs, edge: int, free: int | None) -> int:
     style_edge = max(1, round(edge * config.style.scale))
     width, height = fit_size(size_of(inputs.content), edge)
     paintings = [prod(fit_size(size_of(style), style_edge)) for style in inputs.styles]
-    return foresee(config, (1, 3, height, width), paintings, free).needed
+    rows = rows_at_most(used_layers(config), height, config.trainer.processes)
+    needed = foresee(config, (1, 3, rows, width), paintings, free).needed
+    has_own = choose_device(config.trainer.accelerator).type != "cpu"
+    return needed if has_own else needed * config.trainer.devices

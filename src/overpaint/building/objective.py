@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overpaint.banding.shares import Share
 from overpaint.building.bands import choose_bands
+from overpaint.building.encoder import used_layers
 from overpaint.encoder.vgg import Vgg19Features
 from overpaint.losses.objective import Objective
 from overpaint.optimisation.device import best_layout
@@ -71,6 +73,7 @@ def build_objective(
     *,
     bands: Sequence[int] = (),
     known: StyleTargets | None = None,
+    share: Share | None = None,
 ) -> Objective:
     """The losses of `config` with the targets of a photo and paintings, each (1, 3, H, W).
 
@@ -81,6 +84,7 @@ def build_objective(
         styles: the paintings.
         bands: rows of a band in each block of the network; by default it is computed whole.
         known: may have the paintings' targets already, and keeps them.
+        share: of this process in the rows; others have the rest, and all of them make theirs.
     """
     key = None if known is None else _style_key(config, content, styles)
     targets = None if known is None else known.get(key, encoder.mean.device)
@@ -98,6 +102,7 @@ def build_objective(
         image_weights=config.style.image_weights or None,
         bands=bands,
         style_targets=targets,
+        share=share,
     )
     if known is not None and targets is None:
         known.keep(key, objective.style_targets)
@@ -154,6 +159,7 @@ def build_problem(
     *,
     image: Tensor | None = None,
     known: StyleTargets | None = None,
+    share: Share | None = None,
 ) -> Problem:
     """The losses of pictures brought to one size, and the picture to start from.
 
@@ -163,7 +169,9 @@ def build_problem(
         encoder: the frozen network, on its device.
         precision: decides on the memory layout.
         image: (1, 3, H, W), in the place of the start that `init` asks for.
-        known: may have the paintings' targets already, and keeps them.
+        known: may have the paintings' targets already, and keeps them; not with a share, for all
+            processes have to measure them or none.
+        share: of this process in the rows, if others measure the picture with it.
 
     To be called under the autocast of the steps, so that the targets are as exact as they are.
     """
@@ -184,9 +192,16 @@ def build_problem(
     styles = [style.to(device, memory_format=layout) for style in styles]
     with torch.no_grad():
         pixels = [style.shape[2] * style.shape[3] for style in styles]
-        plan = choose_bands(config, content.shape, pixels, device).plan
+        part = share.part(used_layers(config), content.shape[2]) if share else None
+        in_hand = content if part is None else content[:, :, part.source]
+        plan = choose_bands(config, in_hand.shape, pixels, device).plan
         bands = () if plan is None else plan.heights
-        objective = build_objective(config, encoder, content, styles, bands=bands, known=known)
+        objective = build_objective(
+            *(config, encoder, content, styles),
+            bands=bands,
+            known=None if share else known,
+            share=share,
+        )
         start_loss = objective(image).total
     return Problem(
         nn.Parameter(image.detach().clone()),

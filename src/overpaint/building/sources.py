@@ -55,7 +55,8 @@ def read_sources(
         WeightsError: if the encoder's weights cannot be had.
     """
     layers = used_layers(config)
-    require_accelerator(config.trainer.accelerator)
+    devices = config.trainer.devices if setting == "image.size" else 1  # trials have one
+    require_accelerator(config.trainer.accelerator, devices)
     if inputs is None:
         starts = {"file": config.init.file, "style": config.style.images[0]}
         inputs = load_inputs(

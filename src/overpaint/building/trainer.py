@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
-from lightning_fabric.plugins.environments import (  # type: ignore[attr-defined]
-    LightningEnvironment,
-)
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import nn
 
@@ -16,6 +13,9 @@ from overpaint.building.optimizer import build_scheduled_optimizer
 from overpaint.losses.objective import Objective
 from overpaint.optimisation.module import Measure, StyleTransferModule
 from overpaint.optimisation.schedule import Scale
+from overpaint.processes.places import Joined
+from overpaint.processes.strategy import RowsStrategy
+from overpaint.processes.team import ALONE_HERE, Team
 from overpaint.records.checkpoints import WholeFiles
 from overpaint.settings.schema import Config
 
@@ -26,17 +26,20 @@ def build_trainer(
     steps: int,
     loggers: Sequence[pl.loggers.Logger],
     callbacks: Sequence[pl.Callback],
+    team: Team = ALONE_HERE,
 ) -> pl.Trainer:
-    """A trainer for the steps of one size: one device, no bar of its own.
+    """A trainer for the steps of one size: a device for each process, no bar of its own.
 
     Checkpoints are saved if one of the callbacks does it.
     """
     return pl.Trainer(
         accelerator=config.trainer.accelerator,
-        devices=1,
+        devices=team.place.devices,
+        num_nodes=team.place.nodes,
+        strategy="auto" if team.is_alone else RowsStrategy(),
         precision=precision,  # type: ignore[arg-type]
         plugins=[
-            LightningEnvironment(),  # one process, also inside a cluster's job
+            Joined(team.place),  # one process, also inside a cluster's job, unless it has a team
             WholeFiles(),
         ],
         max_steps=steps,

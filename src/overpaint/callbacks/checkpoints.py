@@ -66,6 +66,14 @@ class SaveCheckpoints(pl.callbacks.Checkpoint):
             self._save(trainer, pl_module.completed)
         self._saved = time.monotonic()
 
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Saves the last whole step if another process of the run may be gone."""
+        assert isinstance(pl_module, StyleTransferModule)
+        if trainer.world_size > 1 and isinstance(exception, RuntimeError) and pl_module.completed:
+            self._save(trainer, pl_module.completed)
+
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:

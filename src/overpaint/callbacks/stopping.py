@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -37,3 +38,18 @@ class StopWhenAsked(pl.Callback):
             logger.warning(
                 "Interrupted; keeping the picture as it is after step %d.", pl_module.completed
             )
+
+
+class StopTogether(pl.Callback):
+    """Lets all processes of a run end the fit after the same step, whichever of them has reason to.
+
+    Args:
+        agree: whether it is so for one of them; each asks after each step.
+    """
+
+    def __init__(self, agree: Callable[[bool], bool]) -> None:
+        self._agree = agree
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """To be the last that does something after a step."""
+        trainer.should_stop = self._agree(trainer.should_stop)

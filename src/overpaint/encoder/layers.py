@@ -102,6 +102,15 @@ def blocks_up_to(layers: Iterable[str]) -> tuple[tuple[Convolution, ...], ...]:
     return tuple(tuple(blocks) for _, blocks in groupby(table, lambda layer: layer.block))
 
 
+def poolings_before(layer: str) -> int:
+    """How many poolings an image goes through before the map of `layer`.
+
+    Raises:
+        ConfigError: if it is not in `LAYER_NAMES`.
+    """
+    return convolutions_up_to([layer])[-1].block - 1
+
+
 def minimum_edge(layers: Iterable[str]) -> int:
     """Pixels that each edge of an image needs so that the deepest of `layers` has a position."""
     return int(2 ** (convolutions_up_to(layers)[-1].block - 1))

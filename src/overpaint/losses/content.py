@@ -50,6 +50,8 @@ class Photo:
     maps: dict[str, Tensor] = field(default_factory=dict)
     channels: dict[str, int] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
+    squares: dict[str, Tensor] = field(default_factory=dict)
+    """The sums of the squares of the maps that are kept."""
 
     def keep(self, layer: str, features: Tensor, rows: Rows | None) -> None:
         """Keeps a map, or puts rows of it in their place."""

@@ -34,7 +34,7 @@ class Normalization:
     """The two scales that turn squared distances into losses."""
 
     content: Callable[[Tensor, Calibration], Tensor | float]
-    """From the target features P, (1, N, H, W), of any dtype; the scale is in float32 or wider."""
+    """From |P|^2, the sum of the squares of the target features P, in float32 or wider."""
     style: Callable[[Tensor, int, Calibration], Tensor | float]
     """From the target Gram matrix A, (1, N, N), or another statistic (`statistics`), and the
     image's number of positions M."""
@@ -42,15 +42,14 @@ class Normalization:
     """The powers of M with which the content and the style loss of one picture grow."""
 
 
-def _inverse_square(target: Tensor) -> Tensor:
-    square = square_sum(target)
+def _inverse(square: Tensor) -> Tensor:
     return square.clamp_min(torch.finfo(square.dtype).tiny).reciprocal()
 
 
 NORMALIZATIONS: dict[str, Normalization] = {
     "relative": Normalization(
-        lambda p, _: _inverse_square(p),
-        lambda a, m, layer: layer.balance * _inverse_square(a),
+        lambda square, _: _inverse(square),
+        lambda a, m, layer: layer.balance * _inverse(square_sum(a)),
         growth=(0, 0),
     ),
     "gatys": Normalization(

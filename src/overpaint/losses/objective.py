@@ -9,39 +9,28 @@ the papers have no such term (weight 0).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from overpaint.banding.bands import Rows
-from overpaint.banding.network import PIXELS, Tally, tally_in_bands
+from overpaint.banding.network import PIXELS
+from overpaint.banding.shares import Share
 from overpaint.encoder.calibration import Calibration
 from overpaint.encoder.layers import CONTENT_LAYERS, STYLE_LAYERS
-from overpaint.encoder.vgg import Vgg19Features, Visit
 from overpaint.errors import lookup
 from overpaint.losses.content import ContentTarget, Photo
+from overpaint.losses.fused import square_sum
 from overpaint.losses.gram import variation_of_sums, variation_sums
 from overpaint.losses.normalizations import NORMALIZATIONS, Normalization
 from overpaint.losses.statistics import STATISTICS, Scale, Statistic, StyleTarget, Summed
+from overpaint.losses.summing import Encoder, Summing
 
 MAIN_LOSSES = ("total", "content", "style")
 """Of `LossTerms.named`, those that stand for a picture in one line."""
-
-
-class Encoder(Protocol):
-    """What an objective needs of a network: maps by name, handed out while they are computed."""
-
-    @property
-    def calibration(self) -> Mapping[str, Calibration]:
-        """Of a slimmer network's layers; empty for VGG-19 itself."""
-
-    def __call__(
-        self, image: Tensor, layers: Iterable[str], *, visit: Visit | None = None
-    ) -> Mapping[str, Tensor]:
-        """The maps of `layers`, as `Vgg19Features.forward` returns them."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +86,8 @@ class Objective(nn.Module):
             computed whole; for `Vgg19Features` alone. By default all blocks are.
         style_targets: of another objective for the same paintings, formulas and size of photo; then
             the paintings are not measured again.
+        share: of this process in the rows of each picture; the others have the rest. It keeps its
+            own rows of the photo's features.
 
     The targets are computed here, under the autocast of the caller.
 
@@ -125,6 +116,7 @@ class Objective(nn.Module):
         image_weights: Sequence[float] | None = None,
         bands: Sequence[int] = (),
         style_targets: nn.ModuleDict | None = None,
+        share: Share | None = None,
     ) -> None:
         super().__init__()
         if not styles:
@@ -139,6 +131,7 @@ class Objective(nn.Module):
             raise ValueError("a content layer and a style layer need weights above 0")
         self.layers = tuple(dict.fromkeys((*content_layers, *style_layers)))
         self.bands = tuple(bands)
+        self._summed = Summing(encoder, self.bands, share)
         self.content_targets = nn.ModuleDict()
         self.style_targets = style_targets or nn.ModuleDict()
         scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
@@ -155,9 +148,9 @@ class Objective(nn.Module):
                 if unmeasured
             ]
             for layer, weight in content_layers.items():
-                target = photo.maps[layer]
-                scale = scales.content(target, self._calibration(layer, photo.channels[layer]))
-                self.content_targets[layer] = ContentTarget(target, weight * scale)
+                calibration = self._calibration(layer, photo.channels[layer])
+                scale = scales.content(photo.squares[layer], calibration)
+                self.content_targets[layer] = ContentTarget(photo.maps[layer], weight * scale)
             for layer, weight in unmeasured.items():
                 calibration = self._calibration(layer, photo.channels[layer])
                 self.style_targets[layer] = make_target(
@@ -227,31 +220,6 @@ class Objective(nn.Module):
             total = total + self.tv_weight * tv
         return LossTerms(total, content_loss, style_loss, style, tv)
 
-    def _summed(self, image: Tensor, layers: Sequence[str], tally: Tally) -> dict[str, Summed]:
-        """The totals of what is tallied of an image, and the numbers of positions."""
-        positions: dict[str, int] = {}
-
-        def counted(
-            layer: str, features: Tensor, rows: Rows | None
-        ) -> tuple[Tensor, Sequence[Tensor]]:
-            height, width = features.shape[-2:]
-            positions[layer] = (height if rows is None else rows.height) * width
-            return tally(layer, features, rows)
-
-        if any(self.bands):
-            encoder = cast(Vgg19Features, self.encoder)
-            totals = tally_in_bands(encoder, image, layers, self.bands, counted)
-        else:
-            totals = {PIXELS: tuple(counted(PIXELS, image, None)[1])}
-
-            def visit(layer: str, features: Tensor) -> Tensor:
-                features, sums = counted(layer, features, None)
-                totals[layer] = tuple(sums)
-                return features
-
-            self.encoder(image, layers, visit=visit)
-        return {layer: Summed(sums, positions[layer]) for layer, sums in totals.items()}
-
     def _photo(self, image: Tensor, kept: Collection[str]) -> Photo:
         """The photo's maps."""
         photo = Photo()
@@ -260,12 +228,14 @@ class Objective(nn.Module):
             layer: str, features: Tensor, rows: Rows | None
         ) -> tuple[Tensor, Sequence[Tensor]]:
             photo.channels[layer] = features.shape[1]
-            if layer in kept:
-                photo.keep(layer, features, rows)
-            return features, ()
+            if layer not in kept:
+                return features, ()
+            photo.keep(layer, features, rows)
+            return features, (square_sum(features if rows is None else features[:, :, rows.here]),)
 
         summed = self._summed(image, self.layers, keep)
         photo.positions |= {layer: one.positions for layer, one in summed.items()}
+        photo.squares |= {layer: summed[layer].sums[0] for layer in kept}
         return photo
 
     def _painting(

@@ -10,17 +10,26 @@ import torch
 from overpaint.errors import ConfigError
 
 
-def choose_device(accelerator: str) -> torch.device:
-    """The device that Lightning will take for `trainer.accelerator`: a GPU before the CPU."""
+def choose_device(accelerator: str, number: int = 0) -> torch.device:
+    """The device that Lightning will take for `trainer.accelerator`: a GPU before the CPU.
+
+    Args:
+        accelerator: the setting.
+        number: of the GPU, where there are several.
+    """
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return torch.device("cuda", 0)
+        return torch.device("cuda", number)
     if accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
         return torch.device("mps", 0)
     return torch.device("cpu")
 
 
-def require_accelerator(name: str) -> None:
-    """Checks that PyTorch has a device for `trainer.accelerator`.
+def require_accelerator(name: str, devices: int = 1) -> None:
+    """Checks that PyTorch has devices for `trainer.accelerator`.
+
+    Args:
+        name: the setting.
+        devices: how many; a CPU does for any number.
 
     Raises:
         ConfigError: if it has not.
@@ -30,6 +39,13 @@ def require_accelerator(name: str) -> None:
     if not available.get(name, True):
         raise ConfigError(
             f"trainer.accelerator: PyTorch finds no {name} device here; use auto or cpu."
+        )
+    kind = choose_device(name).type
+    found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, devices)
+    if devices > found:
+        raise ConfigError(
+            f"trainer.devices: {devices} asked for, and PyTorch finds {found} {kind} "
+            f"device{'s' * (found > 1)} here; use at most {found}, or trainer.accelerator=cpu."
         )
 
 

@@ -36,14 +36,14 @@ def quiet_lightning() -> Iterator[None]:
 
 
 @contextmanager
-def first_rank() -> Iterator[None]:
-    """Makes Lightning take this process for the one that logs, which it is: a run has one process.
+def as_rank(number: int) -> Iterator[None]:
+    """Tells Lightning which process of a run this is; the first one, 0, logs.
 
     As it is imported, Lightning takes its rank from SLURM_PROCID, RANK or LOCAL_RANK, which an
     array task or a worker of some job has too; from rank 1 on its loggers log nothing.
     """
     before = rank_zero_only.rank  # type: ignore[attr-defined]
-    rank_zero_only.rank = 0  # type: ignore[attr-defined]
+    rank_zero_only.rank = number  # type: ignore[attr-defined]
     try:
         yield
     finally:
@@ -51,7 +51,12 @@ def first_rank() -> Iterator[None]:
 
 
 def fit(
-    trainer: pl.Trainer, module: pl.LightningModule, steps: int, *, checkpoint: Path | None = None
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    steps: int,
+    *,
+    checkpoint: Path | None = None,
+    number: int = 0,
 ) -> bool:
     """Runs `steps` training steps.
 
@@ -60,13 +65,14 @@ def fit(
         module: what is trained.
         steps: in all, with those that a checkpoint has done.
         checkpoint: of this module and these callbacks, to go on from.
+        number: of this process among those of the run.
 
     Returns:
         True if an interrupt ended them early; the module then holds the state of the last whole
         step.
     """
     try:
-        with first_rank():
+        with as_rank(number):
             trainer.fit(module, range(steps), ckpt_path=checkpoint)
     except SystemExit as stop:  # how Lightning leaves after an interrupt
         interrupted = isinstance(stop.__context__, KeyboardInterrupt)

@@ -23,6 +23,21 @@ class Divergence:
     last_good: int
     """The step that made the picture that was kept; 0 for the start."""
 
+    def in_words(self, steps: int, rate: float) -> str:
+        """What happened, and what to try.
+
+        Args:
+            steps: of the run.
+            rate: `optimizer.lr`.
+        """
+        when = f"at step {self.step}"
+        if self.step > steps:  # found when all was done
+            when = f"after step {self.step - 1}"
+        return (
+            f"The {self.what} became infinite or not a number {when}, where the learning rate was "
+            f"{self.rate:.3g}; try optimizer.lr={rate / 10:.2g}."
+        )
+
 
 class FiniteGuard(nn.Module):
     """Keeps a picture finite: from the first fault on it stays the last good one.

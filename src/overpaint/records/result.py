@@ -49,6 +49,9 @@ class PaintResult:
     """The most memory held: on the GPU if one was used, else by the process."""
     diverged: str | None
     """What went wrong where, if the run left the finite numbers; `image` is the last good one."""
+    lost: str | None
+    """Which other process of the run was lost, if one was; `image` is that of the last whole step,
+    and the losses are those measured last."""
     warnings: tuple[Finding, ...]
     """What was found about the learning rate."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from overpaint.building.shelf import ALONE, Siblings
 from overpaint.building.sources import Sources
+from overpaint.processes.places import Place
 from overpaint.records.checkpoints import CheckpointFolder
 from overpaint.runs.kept import Kept
 from overpaint.settings.schema import Config
@@ -29,6 +30,8 @@ class Job:
     tracking_id: str | None = None
     """Of the run at W&B that goes on."""
     siblings: Siblings = ALONE
+    place: Place = field(default_factory=Place)
+    """Of this process among those that paint the picture."""
 
     @property
     def folder(self) -> Path:

@@ -13,7 +13,7 @@ from torch import Tensor
 from overpaint.building.memory import shortage_told
 from overpaint.building.sources import largest_edge, read_sources
 from overpaint.console import command
-from overpaint.errors import DivergedError
+from overpaint.errors import DivergedError, LostProcessError
 from overpaint.interrupts import followed_interrupts
 from overpaint.pictures.deep import picture as deep
 from overpaint.pictures.inputs import Inputs
@@ -21,6 +21,7 @@ from overpaint.pictures.io import read_whole
 from overpaint.pictures.tensors import to_deep_picture
 from overpaint.records.result import PaintResult
 from overpaint.runs.pyramid import optimise
+from overpaint.runs.together import Task, place_in, take_part, together
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 
@@ -58,6 +59,8 @@ def paint(
         ConfigError: if settings cannot be run.
         ImageError, WeightsError: if a picture or the encoder's weights cannot be used.
         NotEnoughMemoryError: if there is less memory than the size needs.
+        LostProcessError: if one of several processes (`trainer.devices`) ended before it was done;
+            its `result` has the picture of the last whole step.
         DivergedError: if the run left the finite numbers; its `result` has the last good picture.
         ValueError: if there is no painting, or a tensor is not (1, 3, H, W).
     """
@@ -79,15 +82,10 @@ def paint(
     start = _start(config, styles)
     names = (_name(photo, "photo"), *(_name(one, "painting") for one in paintings))
     inputs = Inputs(content, styles, start, names=names)
-    told = shortage_told(config, inputs)
-    with followed_interrupts() as interrupts, interrupts.held(), told:
-        result = optimise(
-            config,
-            read_sources(config, inputs=inputs),
-            interrupts=interrupts,
-            tune_command=f"{command('tune-lr')} PHOTO PAINTING",
-            callbacks=callbacks,
-            console=Console() if progress else None,
+    result = _painted(config, inputs, callbacks, Console() if progress else None)
+    if result.lost:
+        raise LostProcessError(
+            f"{result.lost}; the picture is that of step {result.steps}.", result=result
         )
     if result.diverged:
         raise DivergedError(
@@ -95,6 +93,27 @@ def paint(
             result=result,
         )
     return result
+
+
+def _painted(
+    config: Config, inputs: Inputs, callbacks: Sequence[pl.Callback], console: Console | None
+) -> PaintResult:
+    place = place_in(config)
+    if not place.is_first:
+        return take_part(place, config.trainer.accelerator)
+    told = shortage_told(config, inputs)
+    with followed_interrupts() as interrupts, interrupts.held(), told:
+        sources = read_sources(config, inputs=inputs)
+        with together(place, Task(config, sources)) as team:
+            return optimise(
+                config,
+                sources,
+                interrupts=interrupts,
+                tune_command=f"{command('tune-lr')} PHOTO PAINTING",
+                callbacks=callbacks,
+                console=console,
+                team=team,
+            )
 
 
 def _start(config: Config, styles: Sequence[deep.Picture]) -> deep.Picture | None:

@@ -15,10 +15,9 @@ from collections.abc import Callable, Sequence
 
 import pytorch_lightning as pl
 from rich.console import Console
-from torch import Tensor
 
 from overpaint.building.encoder import choose_precision
-from overpaint.building.objective import as_shown, build_problem, starts_from_photo, unpainted
+from overpaint.building.objective import as_shown, build_problem
 from overpaint.building.shelf import ALONE, Shelf, Siblings
 from overpaint.building.sources import Sources
 from overpaint.building.trainer import build_module, build_trainer
@@ -26,7 +25,8 @@ from overpaint.building.watch import build_watch
 from overpaint.callbacks.divergence import StopWhenDiverged
 from overpaint.callbacks.numbers import LogNumbers
 from overpaint.callbacks.progress import ShowProgress
-from overpaint.callbacks.stopping import StopWhenAsked
+from overpaint.callbacks.stopping import StopTogether, StopWhenAsked
+from overpaint.errors import LostProcessError
 from overpaint.interrupts import Interrupts
 from overpaint.optimisation.compiling import compiled_measure, is_compiling_wanted
 from overpaint.optimisation.device import autocast, choose_device, device_name, exact_cudnn
@@ -36,16 +36,10 @@ from overpaint.optimisation.memory import peak_memory_bytes, reset_peak_memory
 from overpaint.optimisation.module import StyleTransferModule
 from overpaint.optimisation.schedule import Scale, plan_scales, replanned
 from overpaint.optimisation.verdicts import Finding
-from overpaint.pictures.inputs import SizedInputs
-from overpaint.pictures.io import size_of
-from overpaint.pictures.tensors import (
-    enlarge_paint,
-    enlarge_picture,
-    enlarge_with_detail,
-    to_deep_picture,
-    to_picture,
-)
+from overpaint.pictures.tensors import to_deep_picture, to_picture
+from overpaint.processes.team import ALONE_HERE, Team
 from overpaint.records.result import PaintResult
+from overpaint.runs.enlarging import enlarged
 from overpaint.runs.kept import Kept
 from overpaint.settings.schema import Config
 
@@ -64,6 +58,7 @@ def optimise(
     loggers: Sequence[pl.loggers.Logger] = (),
     on_finding: Callable[[Finding], None] | None = None,
     console: Console | None = None,
+    team: Team = ALONE_HERE,
 ) -> PaintResult:
     """Runs all steps of all sizes.
 
@@ -78,11 +73,14 @@ def optimise(
         loggers: take in the numbers of the logged steps.
         on_finding: is called with what is found about the learning rate.
         console: a terminal or notebook to draw a progress bar on.
+        team: the processes that paint the picture; all of them call this with the same run.
 
     Returns:
-        The picture as far as it got, with `interrupted` or `diverged` set if it did not get there.
+        The picture as far as it got, with `interrupted`, `diverged` or `lost` set if it did not get
+        there.
 
     Raises:
+        LostProcessError: if another process was lost before there was a picture.
         KeyboardInterrupt: if there is no picture yet, or at the second interrupt.
     """
     overall = siblings.overall
@@ -91,26 +89,22 @@ def optimise(
     pyramid = _Pyramid(
         config,
         sources,
-        [*callbacks, progress, watch, StopWhenAsked(interrupts)],
+        [*callbacks, progress, watch, StopWhenAsked(interrupts), StopTogether(team.agree)],
         loggers,
         kept,
         siblings.shelf or Shelf(),
+        team,
     )
     progress.follow(pyramid.plan)
     with exact_cudnn(pyramid.precision), quiet_lightning(), contextlib.closing(progress):
-        for scale in pyramid.plan:
-            try:
-                with interrupts.raised():
-                    pyramid.prepare(scale)
-            except KeyboardInterrupt:
-                if interrupts.at_once or not pyramid.has_picture:
-                    raise
-                pyramid.interrupted = True
-                break
-            pyramid.fit(scale, interrupts)
-            if pyramid.interrupted or pyramid.divergence:
-                break
-        return pyramid.conclude(warnings=tuple(watch.findings))
+        try:
+            with team.losses_told():
+                pyramid.paint(interrupts)
+                return pyramid.conclude(warnings=tuple(watch.findings))
+        except LostProcessError as lost:
+            if not pyramid.is_measured:
+                raise
+            return pyramid.conclude(warnings=tuple(watch.findings), lost=str(lost))
 
 
 class _Pyramid:
@@ -124,12 +118,14 @@ class _Pyramid:
         loggers: Sequence[pl.loggers.Logger],
         kept: Kept | None,
         shelf: Shelf,
+        team: Team,
     ) -> None:
         self.interrupted = False
         self.divergence: Divergence | None = None
         self._config = config
         self._inputs = sources.inputs
-        self._device = choose_device(config.trainer.accelerator)
+        self._team = team
+        self._device = choose_device(config.trainer.accelerator, team.place.device)
         self.precision = choose_precision(config, self._device)
         reset_peak_memory(self._device)
         self._shelf = shelf
@@ -163,9 +159,26 @@ class _Pyramid:
         self._module: StyleTransferModule | None = None
 
     @property
-    def has_picture(self) -> bool:
-        """Whether a size is done, so that there is something to keep."""
-        return self._module is not None
+    def is_measured(self) -> bool:
+        """Whether losses at the size reached are known."""
+        return self._module is not None and hasattr(self._module, "last_terms")
+
+    def paint(self, interrupts: Interrupts) -> None:
+        """The steps of all sizes, unless something ends them early."""
+        # An interrupt of one process would leave the others waiting for its sums.
+        at_once = interrupts.raised if self._team.is_alone else contextlib.nullcontext
+        for scale in self.plan:
+            try:
+                with at_once():
+                    self.prepare(scale)
+            except KeyboardInterrupt:
+                if interrupts.at_once or self._module is None:
+                    raise
+                self.interrupted = True
+                break
+            self.fit(scale, interrupts)
+            if self.interrupted or self.divergence:
+                break
 
     def prepare(self, scale: Scale) -> None:
         """The targets at one size, and the picture so far brought to it."""
@@ -177,21 +190,20 @@ class _Pyramid:
         if self._kept is not None:
             image = self._kept.image
         elif before is not None:
-            image = self._enlarged(before.image.detach(), sized)
+            image = enlarged(config, self._inputs, before.image.detach(), sized)
         with self._arithmetic():
             problem = build_problem(
-                config,
-                sized,
-                self._encoder,
-                self.precision,
+                *(config, sized, self._encoder, self.precision),
                 image=image,
                 known=self._shelf.styles,
+                share=self._team.share,
             )
+        self._team.let_all_have(problem.image)
         measure = None
         wants = is_compiling_wanted(config.trainer.compile, self._device, config.schedule.steps)
         if wants and problem.objective.bands:
             logger.info("trainer.compile: a picture in bands is not compiled.")
-        elif wants:
+        elif wants and self._team.is_alone:
             measure = compiled_measure(problem.objective, problem.image, autocast=self._arithmetic)
         self._compiled = self._compiled or measure is not None
         self._module = build_module(
@@ -202,18 +214,6 @@ class _Pyramid:
             measure=measure,
         )
 
-    def _enlarged(self, image: Tensor, larger: SizedInputs) -> Tensor:
-        """The picture so far at the size of `larger`."""
-        config, photo = self._config, larger.content
-        if tuple(image.shape[-2:]) == size_of(photo):
-            return image
-        if config.schedule.carry == "picture" or not starts_from_photo(config):
-            return enlarge_picture(image, size_of(photo))
-        smaller = self._inputs.at(max(image.shape[-2:]), style_scale=config.style.scale)
-        if config.schedule.carry == "paint":
-            return enlarge_paint(image, smaller.content, photo)
-        return enlarge_with_detail(image, unpainted(config, smaller), unpainted(config, larger))
-
     def fit(self, scale: Scale, interrupts: Interrupts) -> None:
         """The steps of one size, or those that a checkpoint has left."""
         module, kept = self._module, self._kept
@@ -221,11 +221,14 @@ class _Pyramid:
         self._announce(module, scale)
         self._kept = None
         trainer = build_trainer(
-            self._config, self.precision, scale.steps, self._loggers, self._callbacks
+            *(self._config, self.precision, scale.steps, self._loggers, self._callbacks),
+            self._team,
         )
         entered = time.monotonic()
         checkpoint = None if kept is None else kept.path
-        broken_off = fit(trainer, module, scale.steps, checkpoint=checkpoint)
+        broken_off = fit(
+            trainer, module, scale.steps, checkpoint=checkpoint, number=self._team.place.number
+        )
         if interrupts.at_once:
             raise KeyboardInterrupt
         is_asked = interrupts.asked and module.completed < self._config.schedule.steps
@@ -233,17 +236,25 @@ class _Pyramid:
         module.to(self._device)  # Lightning moves it to the CPU at the end
         self.divergence = module.divergence()
         is_cut_short = module.completed < scale.first_step + scale.steps  # by some callback
-        self.interrupted = broken_off or is_asked or (is_cut_short and not self.divergence)
+        self.interrupted = self._team.agree(
+            broken_off or is_asked or (is_cut_short and not self.divergence)
+        )
 
-    def conclude(self, *, warnings: tuple[Finding, ...]) -> PaintResult:
-        """The picture at the result's size, with its losses at the size reached."""
+    def conclude(self, *, warnings: tuple[Finding, ...], lost: str | None = None) -> PaintResult:
+        """The picture at the result's size, with its losses at the size reached.
+
+        Args:
+            warnings: about the learning rate.
+            lost: which other process was, without which nothing is measured any more.
+        """
         module = self._module
         assert module is not None
         seconds = time.monotonic() - self._began
         with self._arithmetic():
-            terms = module.conclude().named()
+            terms = (module.last_terms if lost else module.conclude()).named()
             self.divergence = module.divergence()
-        shown = as_shown(self._sized)(self._enlarged(module.image.detach(), self._sized))
+        image = enlarged(self._config, self._inputs, module.image.detach(), self._sized)
+        shown = as_shown(self._sized)(image)
         return PaintResult(
             image=to_picture(shown),
             deep=to_deep_picture(shown) if self._config.output.depth == 16 else None,
@@ -254,12 +265,13 @@ class _Pyramid:
             evaluations=module.evaluations,
             seconds=seconds,
             step_seconds=self._step_seconds,
-            interrupted=self.interrupted,
+            interrupted=self.interrupted or lost is not None,
             device=device_name(self._device),
             precision=self.precision,
             compiled=self._compiled,
             peak_memory_bytes=peak_memory_bytes(self._device),
-            diverged=self._in_words(self.divergence) if self.divergence else None,
+            diverged=self._diverged(),
+            lost=lost,
             warnings=warnings,
         )
 
@@ -267,21 +279,17 @@ class _Pyramid:
         """What Lightning runs the steps under."""
         return autocast(self._device, self.precision)
 
-    def _in_words(self, divergence: Divergence) -> str:
-        when = f"at step {divergence.step}"
-        if divergence.step > self._config.schedule.steps:  # found when all was done
-            when = f"after step {divergence.step - 1}"
-        return (
-            f"The {divergence.what} became infinite or not a number {when}, "
-            f"where the learning rate was {divergence.rate:.3g}; try optimizer.lr="
-            f"{self._config.optimizer.rate / 10:.2g}."
-        )
+    def _diverged(self) -> str | None:
+        steps, rate = self._config.schedule.steps, self._config.optimizer.rate
+        return self.divergence.in_words(steps, rate) if self.divergence else None
 
     def _announce(self, module: StyleTransferModule, scale: Scale) -> None:
         config = self._config
         height, width = module.image.shape[-2:]
+        where = self._team.named(self._device, self._encoder.layers, height)
         logger.info(
             "%dx%d pixels on %s in %s: %d trainable values, %d steps of %s at lr %g, %s losses",
-            *(width, height, self._device, self.precision, module.image.numel(), scale.steps),
-            *(config.optimizer.name, config.optimizer.rate, config.loss.normalization),
+            *(width, height, where, self.precision, module.image.numel()),
+            *(scale.steps, config.optimizer.name, config.optimizer.rate),
+            config.loss.normalization,
         )

@@ -17,24 +17,26 @@ from overpaint.building.sources import read_sources
 from overpaint.errors import CheckpointError, ConfigError
 from overpaint.files import remove_leftovers
 from overpaint.pictures.quiet import ANY_SIZE, pixels_at_most, quiet_pillow
+from overpaint.processes.places import Place
 from overpaint.records.checkpoints import CheckpointFolder, Origin
 from overpaint.records.environment import versions
 from overpaint.records.result import RunResult
 from overpaint.runs.job import Job, input_hashes
 from overpaint.runs.kept import Kept
 from overpaint.runs.stylize import carry_out
+from overpaint.runs.together import place_in, take_part
 from overpaint.settings.differences import differing_settings
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 
 logger = logging.getLogger(__name__)
 
-# What may differ from what a run began with: it does not touch the picture. `schedule.steps` may
-# grow.
+# What may differ from what a run began with: it does not touch the picture, the number of processes
+# but for the last bits. `schedule.steps` may grow.
 _FREE = (
     *("tracking.", "output.copy", "output.depth", "output.exif", "output.timelapse"),
-    "output.preview",
-    *("snapshots.", "checkpoint.", "tune."),
+    *("output.preview", "snapshots.", "checkpoint.", "tune."),
+    *("trainer.devices", "trainer.num_nodes"),
 )
 
 
@@ -77,14 +79,19 @@ def resume(
         checkpoints.finish()  # a process killed in its last moments
         return None
     config = _settings(checkpoints, settings, values or {})
+    place = place_in(config)
+    if not place.is_first:
+        return take_part(place, config.trainer.accelerator)
     with checkpoints.locked():
-        job = _prepare(config, checkpoints, siblings)
-        for place in (folder, folder / "snapshots", checkpoints.path):
-            remove_leftovers(place)
+        job = _prepare(config, checkpoints, siblings, place)
+        for part in (folder, folder / "snapshots", checkpoints.path):
+            remove_leftovers(part)
         return carry_out(job, console=console, callbacks=callbacks)
 
 
-def _prepare(config: Config, checkpoints: CheckpointFolder, siblings: Siblings) -> Job:
+def _prepare(
+    config: Config, checkpoints: CheckpointFolder, siblings: Siblings, place: Place
+) -> Job:
     """Reads what the run reads, and where it goes on from."""
     origin = checkpoints.origin()
     sources = read_sources(config, shelf=siblings.shelf)
@@ -103,6 +110,7 @@ def _prepare(config: Config, checkpoints: CheckpointFolder, siblings: Siblings) 
         kept=kept,
         tracking_id=origin.tracking_id,
         siblings=siblings,
+        place=place,
     )
 
 

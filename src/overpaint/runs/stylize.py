@@ -23,7 +23,7 @@ from overpaint.callbacks.preview import Preview
 from overpaint.callbacks.snapshots import Snapshots
 from overpaint.callbacks.speed import MeasureSpeed
 from overpaint.console import command
-from overpaint.errors import DivergedError
+from overpaint.errors import DivergedError, LostProcessError
 from overpaint.interrupts import Interrupts, followed_interrupts
 from overpaint.records.checkpoints import CheckpointFolder, Origin
 from overpaint.records.environment import versions
@@ -37,6 +37,7 @@ from overpaint.runs.job import Job, input_hashes
 from overpaint.runs.pyramid import optimise
 from overpaint.runs.saving import save_result
 from overpaint.runs.telling import tell_inputs
+from overpaint.runs.together import Task, place_in, take_part, together
 from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import repeatable, to_yaml, with_absolute_paths
@@ -60,14 +61,16 @@ def stylize(
     Args:
         config: settings, from `load_config` or made by hand.
         console: a terminal or notebook to draw a progress bar on; without one there are log lines.
-        callbacks: further Lightning callbacks; they see the fit of each size.
+        callbacks: further Lightning callbacks; they see the fit of each size, in the first process
+            alone if there are several.
         folder: for the run, to be made; by default one in `output.dir`, named after the pictures.
         siblings: of a run that is one of several.
 
     Returns:
         The picture, its losses and the folder that holds everything. After Ctrl-C it is the picture
         as far as it got, with `interrupted` set, and `resume` goes on from there; likewise after
-        SIGTERM if the caller has a handler that raises KeyboardInterrupt.
+        SIGTERM if the caller has a handler that raises KeyboardInterrupt. If torchrun or Slurm
+        started several processes for one picture, each returns it; the first one writes.
 
     Raises:
         ConfigError: if the settings cannot be run, or the accelerator asked for is not there.
@@ -77,10 +80,15 @@ def stylize(
         NotEnoughMemoryError: if there is less memory than the size needs.
         DivergedError: if the run left the finite numbers; all that a run leaves is there, with the
             last good picture, and its `result` is what would have been returned.
+        LostProcessError: if one of several processes ended before it was done; all that a run
+            leaves is there, with the picture of the last whole step, and `result` is likewise set.
         TrackingError: if `tracking.mode` is `online` or `offline` and W&B cannot be had; in `auto`
             nothing that W&B does ends a run.
     """
     config = resolved(config)
+    place = place_in(config)
+    if not place.is_first:
+        return take_part(place, config.trainer.accelerator)
     require_places(config, copied=True)
     sources = read_sources(config, shelf=siblings.shelf)
     hashes = input_hashes(config, sources)
@@ -91,7 +99,7 @@ def stylize(
         (folder / "snapshots").mkdir(parents=True)
     checkpoints = CheckpointFolder(folder)
     with kept_if_begun(folder, in_new_root=in_new_root), checkpoints.locked():
-        job = Job(config, sources, hashes, checkpoints, siblings=siblings)
+        job = Job(config, sources, hashes, checkpoints, place=place, siblings=siblings)
         return carry_out(job, console=console, callbacks=callbacks)
 
 
@@ -100,7 +108,8 @@ def carry_out(
 ) -> RunResult:
     """Does what is left of a run, in its folder; arguments and errors are those of `stylize`."""
     told = shortage_told(job.config, job.sources.inputs)
-    with followed_interrupts() as interrupts, told:
+    is_led = job.place.processes > 1 and not job.place.starts_others
+    with followed_interrupts(patient=is_led) as interrupts, told:
         tracker = _open(job)
         exit_code, result = 1, None
         try:
@@ -122,6 +131,12 @@ def carry_out(
                 again = f"{command('stylize')} --resume {shlex.quote(str(job.folder))}"
                 logger.warning("To go on from here: %s", again)
     assert result is not None
+    if result.lost:
+        raise LostProcessError(
+            f"{result.lost}; the picture is that of step {result.steps}: "
+            f"{job.folder / 'result.png'}",
+            result=result,
+        )
     if result.diverged:
         raise DivergedError(
             f"{result.diverged} The last good picture, of step {result.steps}: "
@@ -133,7 +148,7 @@ def carry_out(
 
 def _exit_code(result: RunResult) -> int:
     """What the tracker is told."""
-    return 1 if result.diverged else 130 if result.interrupted else 0
+    return 1 if result.diverged or result.lost else 130 if result.interrupted else 0
 
 
 def _open(job: Job) -> Tracker:
@@ -197,21 +212,24 @@ def _optimise(
         step_seconds=0.0 if kept is None else kept.step_seconds,
     )
     rows = () if kept is None else kept.history
-    painted = optimise(
-        config,
-        job.sources,
-        interrupts=interrupts,
-        tune_command=f"{command('tune-lr')} --config {shlex.quote(str(folder / 'config.yaml'))}",
-        kept=kept,
-        siblings=job.siblings,
-        callbacks=[
-            *(snapshots, keeping, *_frames(job), MeasureSpeed(tracker.log_numbers)),
-            *callbacks,
-        ],
-        loggers=[CsvLogger(folder / "metrics.csv", rows), *tracker.loggers],
-        on_finding=lambda found: tracker.log_warning(keys.rate_warning(found.kind), found.message),
-        console=console,
-    )
+    tune = f"{command('tune-lr')} --config {shlex.quote(str(folder / 'config.yaml'))}"
+    with together(job.place, Task(config, job.sources, kept, folder)) as team:
+        painted = optimise(
+            config,
+            job.sources,
+            interrupts=interrupts,
+            tune_command=tune,
+            kept=kept,
+            siblings=job.siblings,
+            callbacks=[
+                *(snapshots, keeping, *_frames(job), MeasureSpeed(tracker.log_numbers)),
+                *callbacks,
+            ],
+            loggers=[CsvLogger(folder / "metrics.csv", rows), *tracker.loggers],
+            on_finding=lambda one: tracker.log_warning(keys.rate_warning(one.kind), one.message),
+            console=console,
+            team=team,
+        )
     return RunResult(**vars(painted), folder=folder)
 
 

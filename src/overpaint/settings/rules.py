@@ -156,6 +156,11 @@ def _clashes(config: Config) -> Iterator[str]:
         yield f"schedule.shares: {len(shares)} shares of the steps for {len(scales)} scales."
     if config.encoder.name == "vgg19_slim":
         yield from _slim_clashes(config)
+    if config.trainer.compile == "always" and config.trainer.processes > 1:
+        yield (
+            "trainer.compile: always is for one process, and trainer.devices and num_nodes ask "
+            f"for {config.trainer.processes}; use auto or never."
+        )
     if optimizer.name == "lbfgs" and config.trainer.precision == "bf16-mixed":
         yield (
             "trainer.precision: L-BFGS needs the exact gradients of 32-true; "

@@ -230,12 +230,19 @@ class OutputConfig:
 
 @dataclass(frozen=True)
 class TrainerConfig:
-    """The device and its arithmetic."""
+    """The device or devices and their arithmetic."""
 
     accelerator: Accelerator = "auto"
+    devices: Count = 1
+    num_nodes: Count = 1
     precision: Precision = "auto"
     memory: Memory = "auto"
     compile: Compile = "auto"
+
+    @property
+    def processes(self) -> int:
+        """That paint one picture together."""
+        return self.devices * self.num_nodes
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,8 @@ def _check(plan: Plan, points: Iterable[Point]) -> None:
             continue
         if config.output.copy is not None:
             problems["output.copy: each trial would overwrite it; leave it out."] = None
+        if config.trainer.processes > 1:
+            problems["trainer.devices: a trial has one process; leave it and num_nodes out."] = None
     if problems:
         raise ConfigError([*_summed_up(problems)])
 

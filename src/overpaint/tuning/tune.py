@@ -83,6 +83,8 @@ def tune(config: Config) -> TuneResult:
         DivergedError: if no rate gives a picture.
         ImageError, WeightsError, TrackingError, OSError: as `stylize` does.
     """
+    if config.trainer.processes > 1:
+        logger.info("trainer.devices: the search for a rate uses one device; runs use all.")
     with open_study(config, "tune") as study:
         began = time.monotonic()
         bench = open_workbench(study.config, study.sources)

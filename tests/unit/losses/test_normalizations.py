@@ -54,7 +54,7 @@ def scaled(
         torch.from_numpy(summed_gram(x[0]) / positions(x))[None] for x in (image, style)
     )
     return (
-        float(scales.content(content, layer) * (image - content).square().sum()),
+        float(scales.content(content.square().sum(), layer) * (image - content).square().sum()),
         float(scales.style(target, positions(image), layer) * (gram - target).square().sum()),
     )
 
@@ -123,7 +123,7 @@ def test_a_target_without_any_signal_has_a_finite_scale() -> None:
     black = torch.zeros(1, 3, 4, 4)
     assert scaled("relative", black, black, black) == (0, 0)
     scales, layer = NORMALIZATIONS["relative"], Calibration(1, 1, 3)
-    assert np.isfinite(float(scales.content(black, layer)))
+    assert np.isfinite(float(scales.content(black.sum(), layer)))
     assert np.isfinite(float(scales.style(black[:, 0], 16, layer)))
 
 

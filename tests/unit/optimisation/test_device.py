@@ -56,6 +56,15 @@ def test_a_gpu_is_taken_before_the_cpu(
     device.require_accelerator(wish)
 
 
+def test_more_devices_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    device.require_accelerator("auto", 2)
+    device.require_accelerator("cpu", 64)
+    with pytest.raises(ConfigError, match=r"trainer\.devices: 3 asked for.* finds 2 cuda devices"):
+        device.require_accelerator("auto", 3)
+
+
 @pytest.mark.parametrize("wish", ["gpu", "cuda", "mps"])
 def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pytorch_lightning.utilities import rank_zero_only
 
-from overpaint.optimisation.fit import first_rank
+from overpaint.optimisation.fit import as_rank
 
 
 @pytest.mark.parametrize("rank", [0, 1, 7])
@@ -15,7 +15,7 @@ def test_a_process_that_lightning_takes_for_another_rank_logs_and_is_left_as_it_
     logged: list[str] = []
     log = rank_zero_only(logged.append)
     log("outside")
-    with first_rank():
+    with as_rank(0):
         log("inside")
     assert logged == (["outside", "inside"] if rank == 0 else ["inside"])
     assert rank_zero_only.rank == rank

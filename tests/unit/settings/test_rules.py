@@ -195,3 +195,9 @@ def test_names_that_wandb_refuses_are_bad_settings_unless_it_is_off(
 def test_names_of_the_greatest_length_are_taken(make_config: Callable[..., Config]) -> None:
     longest = {"tracking.project": "p" * 128, "tracking.tags": ["t" * 64, "t"]}
     assert make_config(**{"tracking.mode": "auto", "tracking.name": "n" * 128, **longest})
+
+
+def test_several_processes_do_not_compile() -> None:
+    found = the_problem("trainer.compile=always", "trainer.devices=2")
+    assert found.startswith("trainer.compile: always is for one process")
+    assert not find_problems(load_config(None, ["trainer.devices=2", "trainer.num_nodes=3"]))
