@@ -55,6 +55,14 @@ def test_the_first_interrupt_waits_where_it_is_held_and_the_second_does_not() ->
         assert received == [signal.SIGTERM] * 2
 
 
+def test_who_starts_several_processes_may_say_it_twice() -> None:
+    with sigterm_as_interrupt(), followed_interrupts(patient=True) as interrupts:
+        with interrupts.held():
+            sigterm()
+            sigterm()
+        assert (interrupts.asked, interrupts.at_once) == (True, False)
+
+
 def test_an_interrupt_elsewhere_counts_as_the_first() -> None:
     with sigterm_as_interrupt(), followed_interrupts() as interrupts:
         with pytest.raises(KeyboardInterrupt):
