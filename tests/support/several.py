@@ -15,11 +15,15 @@ from conftest import draw, make_picture, random_tensors
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from overpaint import paint
+from overpaint.building.sources import read_sources
 from overpaint.encoder.vgg import Vgg19Features
+from overpaint.interrupts import Interrupts
 from overpaint.losses.objective import Objective
+from overpaint.pictures.inputs import Inputs
 from overpaint.processes.places import Place, place_from_text
 from overpaint.processes.team import Team, gathered
+from overpaint.runs.pyramid import optimise
+from overpaint.settings.reading import load_config
 
 HEIGHT, WIDTH = 285, 24
 
@@ -63,32 +67,45 @@ class _Last(pl.Callback):
         self.image = module.image.detach().clone()
 
 
-def picture(processes: int) -> Tensor:
+def picture(team: Team) -> Tensor:
     """After 20 steps, before it is rounded to 8 bits."""
     last = _Last()
-    photo, painting = make_picture((48, 285), 1), make_picture((40, 280), 2)
-    paint(
-        *(photo, painting, "schedule.steps=20", "image.size=285", "trainer.accelerator=cpu"),
-        *("encoder.name=vgg19_slim", "trainer.precision=32-true"),
-        f"trainer.devices={processes}",
-        progress=False,
+    config = load_config(
+        "default",
+        [
+            *("schedule.steps=20", "image.size=285", "trainer.accelerator=cpu"),
+            *("encoder.name=vgg19_slim", "trainer.precision=32-true"),
+        ],
+    )
+    inputs = Inputs(
+        make_picture((48, 285), 1),
+        [make_picture((40, 280), 2)],
+        None,
+        names=("photo", "painting"),
+    )
+    optimise(
+        config,
+        read_sources(config, inputs=inputs),
+        interrupts=Interrupts(),
+        tune_command="",
         callbacks=[last],
+        team=team,
     )
     return last.image
 
 
 def main() -> None:
     """The first process is given N and a file; another one, its place."""
+    place, path = Place(), None
     if len(sys.argv) == 2:
-        with gathered(place_from_text(sys.argv[1]), torch.device("cpu"), ()) as team:
-            gradient(team)
-            gradient(team, (64, 32, 16, 8, 4))
-        return
-    processes, path = int(sys.argv[1]), sys.argv[2]
-    place = Place(devices=processes, starts_others=processes > 1)
+        place = place_from_text(sys.argv[1])
+    else:
+        processes, path = int(sys.argv[1]), sys.argv[2]
+        place = Place(devices=processes, starts_others=True)
     with gathered(place, torch.device("cpu"), ["several"]) as team:
-        gradients = [gradient(team), gradient(team, (64, 32, 16, 8, 4))]
-    torch.save([*gradients, picture(processes)], path)
+        found = [gradient(team), gradient(team, (64, 32, 16, 8, 4)), picture(team)]
+    if path is not None:
+        torch.save(found, path)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def require_accelerator(name: str, devices: int = 1) -> None:
         )
     kind = choose_device(name).type
     found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, devices)
-    if devices > found:
+    if devices > max(1, found):
         raise ConfigError(
             f"trainer.devices: {devices} asked for, and PyTorch finds {found} {kind} "
             f"device{'s' * (found > 1)} here; use at most {found}, or trainer.accelerator=cpu."
