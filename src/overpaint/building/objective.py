@@ -20,8 +20,16 @@ from overpaint.optimisation.device import best_layout
 from overpaint.optimisation.optimizers import loss_scale
 from overpaint.optimisation.step import Show, unchanged
 from overpaint.pictures.colour.recoloring import recolored
-from overpaint.pictures.inputs import SizedInputs
-from overpaint.pictures.tensors import start_image, to_tensor, with_colours_of
+from overpaint.pictures.inputs import Inputs, SizedInputs
+from overpaint.pictures.io import size_of
+from overpaint.pictures.tensors import (
+    enlarge_paint,
+    enlarge_picture,
+    enlarge_with_detail,
+    start_image,
+    to_tensor,
+    with_colours_of,
+)
 from overpaint.settings.schema import Config, OutputConfig, TrackingConfig
 
 _KEPT = 12  # paintings at one size each: four of them at the three sizes of a run
@@ -141,6 +149,26 @@ def unpainted(config: Config, sized: SizedInputs) -> Tensor:
         return content
     styles = [to_tensor(style) for style in sized.styles]
     return recolored(content, styles, config.style.image_weights)
+
+
+def enlarged(config: Config, inputs: Inputs, image: Tensor, larger: SizedInputs) -> Tensor:
+    """The picture so far at the size of `larger`, as `schedule.carry` says.
+
+    Args:
+        config: resolved settings.
+        inputs: the pictures as they were read.
+        image: (1, 3, H, W).
+        larger: the pictures at that size.
+    """
+    photo = larger.content
+    if tuple(image.shape[-2:]) == size_of(photo):
+        return image
+    if config.schedule.carry == "picture" or not starts_from_photo(config):
+        return enlarge_picture(image, size_of(photo))
+    smaller = inputs.at(max(image.shape[-2:]), style_scale=config.style.scale)
+    if config.schedule.carry == "paint":
+        return enlarge_paint(image, smaller.content, photo)
+    return enlarge_with_detail(image, unpainted(config, smaller), unpainted(config, larger))
 
 
 def as_shown(sized: SizedInputs) -> Show:

@@ -21,7 +21,7 @@ from overpaint.pictures.io import read_whole
 from overpaint.pictures.tensors import to_deep_picture
 from overpaint.records.result import PaintResult
 from overpaint.runs.pyramid import optimise
-from overpaint.runs.together import Task, place_in, take_part, together
+from overpaint.runs.several.together import Task, place_in, take_part, together
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 from rich.console import Console
 
 from overpaint.building.encoder import choose_precision
-from overpaint.building.objective import as_shown, build_problem
+from overpaint.building.objective import as_shown, build_problem, enlarged
 from overpaint.building.shelf import ALONE, Shelf, Siblings
 from overpaint.building.sources import Sources
 from overpaint.building.trainer import build_module, build_trainer
@@ -39,7 +39,6 @@ from overpaint.optimisation.verdicts import Finding
 from overpaint.pictures.tensors import to_deep_picture, to_picture
 from overpaint.processes.team import ALONE_HERE, Team
 from overpaint.records.result import PaintResult
-from overpaint.runs.enlarging import enlarged
 from overpaint.runs.kept import Kept
 from overpaint.settings.schema import Config
 

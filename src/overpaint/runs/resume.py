@@ -23,8 +23,8 @@ from overpaint.records.environment import versions
 from overpaint.records.result import RunResult
 from overpaint.runs.job import Job, input_hashes
 from overpaint.runs.kept import Kept
+from overpaint.runs.several.together import place_in, take_part
 from overpaint.runs.stylize import carry_out
-from overpaint.runs.together import place_in, take_part
 from overpaint.settings.differences import differing_settings
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config

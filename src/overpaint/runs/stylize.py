@@ -36,8 +36,8 @@ from overpaint.runs.film import timelapse_kept
 from overpaint.runs.job import Job, input_hashes
 from overpaint.runs.pyramid import optimise
 from overpaint.runs.saving import save_result
+from overpaint.runs.several.together import Task, place_in, take_part, together
 from overpaint.runs.telling import tell_inputs
-from overpaint.runs.together import Task, place_in, take_part, together
 from overpaint.settings.resolving import resolved
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import repeatable, to_yaml, with_absolute_paths

@@ -11,7 +11,7 @@ from overpaint.errors import LostProcessError
 from overpaint.exits import DONE, FAILED, status_of
 from overpaint.processes.places import place_from_text
 from overpaint.processes.workers import end_with_the_first
-from overpaint.runs.together import take_part
+from overpaint.runs.several.together import take_part
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from overpaint.runs.kept import Kept
 from overpaint.runs.pyramid import optimise
 from overpaint.settings.schema import Config
 
-_WORKER = "overpaint.runs.worker"
+_WORKER = "overpaint.runs.several.worker"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""A run whose picture several processes paint: what they all do, and the others as a program."""
