@@ -55,8 +55,10 @@ def read_sources(
         WeightsError: if the encoder's weights cannot be had.
     """
     layers = used_layers(config)
-    devices = config.trainer.devices if setting == "image.size" else 1  # trials have one
-    require_accelerator(config.trainer.accelerator, devices)
+    trainer = config.trainer
+    is_run = setting == "image.size"  # trials have one device
+    several = (trainer.devices, trainer.num_nodes) if is_run else (1, 1)
+    require_accelerator(trainer.accelerator, *several)
     if inputs is None:
         starts = {"file": config.init.file, "style": config.style.images[0]}
         inputs = load_inputs(

@@ -24,12 +24,13 @@ def choose_device(accelerator: str, number: int = 0) -> torch.device:
     return torch.device("cpu")
 
 
-def require_accelerator(name: str, devices: int = 1) -> None:
+def require_accelerator(name: str, devices: int = 1, nodes: int = 1) -> None:
     """Checks that PyTorch has devices for `trainer.accelerator`.
 
     Args:
         name: the setting.
-        devices: how many; a CPU does for any number.
+        devices: how many on a machine; a CPU does for any number.
+        nodes: machines.
 
     Raises:
         ConfigError: if it has not.
@@ -41,11 +42,16 @@ def require_accelerator(name: str, devices: int = 1) -> None:
             f"trainer.accelerator: PyTorch finds no {name} device here; use auto or cpu."
         )
     kind = choose_device(name).type
-    found = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, devices)
+    found = torch.cuda.device_count() if kind == "cuda" else devices
     if devices > max(1, found):
         raise ConfigError(
             f"trainer.devices: {devices} asked for, and PyTorch finds {found} {kind} "
             f"device{'s' * (found > 1)} here; use at most {found}, or trainer.accelerator=cpu."
+        )
+    if kind == "mps" and devices * nodes > 1:
+        raise ConfigError(
+            f"trainer.devices={devices}, trainer.num_nodes={nodes}: an Apple GPU paints alone; "
+            "use 1 of each, or trainer.accelerator=cpu."
         )
 
 

@@ -65,6 +65,15 @@ def test_more_devices_than_there_are_is_refused(monkeypatch: pytest.MonkeyPatch)
         device.require_accelerator("auto", 3)
 
 
+def test_an_apple_gpu_paints_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    device.require_accelerator("auto")
+    for several in ((2, 1), (1, 2)):
+        with pytest.raises(ConfigError, match="an Apple GPU paints alone"):
+            device.require_accelerator("auto", *several)
+
+
 @pytest.mark.parametrize("wish", ["gpu", "cuda", "mps"])
 def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, wish: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
