@@ -21,6 +21,7 @@ _SMALLEST = 8  # where memory is too short for those
 # moments, the picture before the step and the last good one; and a few copies of the pictures.
 _PICTURES, _COPIES = 6 * 12, 30
 _INDEX = 8  # bytes of where a pooling found its largest value
+_CHOICE = 2  # bits of the same in a band
 # Blocks in bands where that is asked for: most of the memory. The fourth costs a tenth more time,
 # saves a third of what is left, and follows where a step would take more than this many bytes.
 _BANDED, _ROOMY = 3, 3 * 10**9
@@ -109,7 +110,8 @@ def step_bytes(
         if rows:
             tall = max(1, height >> number)
             share = min(1.0, (rows + 2 * block.convolutions) / tall)
-        kept.append(0 if rows else own)
+        chosen = maps[number] // 4 // itemsize * _CHOICE // 8 if pooled else 0
+        kept.append(chosen if rows else own)
         passing.append(round(share * (own if rows else 0) + share * 2 * maps[number]))
     below = [*accumulate(read + own for read, own in zip(reads, kept, strict=True))]
     gradients = [*reads[1:], 0]

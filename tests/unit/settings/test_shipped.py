@@ -23,7 +23,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_names_of_the_presets_are_those_of_the_files_but_not_of_sweeps() -> None:
-    assert preset_names() == ["bold", "default", "gatys", "paper", "portrait", "preview", "texture"]
+    assert preset_names() == [
+        *("bold", "default", "gatys", "paper", "portrait", "poster", "preview", "texture"),
+    ]
 
 
 @pytest.mark.parametrize("word", ["paper", "configs/paper.yaml", "./configs/paper.yaml"])
@@ -52,8 +54,8 @@ def test_a_folder_does_not_hide_the_preset_of_its_name(elsewhere: Path) -> None:
 def test_a_close_name_is_suggested(elsewhere: Path, word: str) -> None:
     message = (
         f"--config: no such file: '{word}' (from {elsewhere}). Or a preset: unknown preset "
-        "'papr'; did you mean 'paper'? All names: bold, default, gatys, paper, portrait, preview, "
-        "texture."
+        "'papr'; did you mean 'paper'? All names: bold, default, gatys, paper, portrait, poster, "
+        "preview, texture."
     )
     with pytest.raises(ConfigError, match=re.escape(message)):
         find_preset(word)
