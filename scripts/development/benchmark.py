@@ -20,7 +20,8 @@ in float32, with x the picture, p the photo and a the painting. Numbers are writ
 commit, versions and hardware. Nothing is asserted.
 
 With `--memory` all that is left out, and a step is measured whole and in bands at each size: time,
-memory, bytes a pixel (`memory_curve.py`, docs/large_pictures.md).
+memory, bytes a pixel (`memory_curve.py`, docs/large_pictures.md); with `--devices 1 2` by one and
+by two processes, of which the first one's memory counts.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memory_curve import WAYS, lines, measure_memory
+from memory_curve import WAYS, device_ways, lines, measure_memory
 
 from overpaint.records.environment import save_environment
 from overpaint.settings.reading import load_config
@@ -306,7 +307,10 @@ def show_size(row: dict[str, Any]) -> None:
 
 
 def show_memory(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
-    """The table of `--memory`, and its JSON."""
+    """The table of `--memory` or `--devices`, and its JSON."""
+    ways = device_ways(arguments.devices) if arguments.devices else WAYS
+    if arguments.banded_only:
+        ways = {"banded": WAYS["banded"]}
     facts["results"] = []
     for size in arguments.sizes:
         row = measure_memory(
@@ -314,7 +318,7 @@ def show_memory(arguments: argparse.Namespace, facts: dict[str, Any]) -> None:
             size,
             arguments.config,
             arguments.overrides,
-            ways=WAYS[1:] if arguments.banded_only else WAYS,
+            ways=ways,
             steps=arguments.steps,
             repeats=arguments.repeats,
         )
@@ -351,6 +355,9 @@ def main() -> None:
     )
     parser.add_argument("--memory", action="store_true", help="whole and in bands, by size")
     parser.add_argument("--banded-only", action="store_true", help="with --memory")
+    parser.add_argument(
+        "--devices", type=int, nargs="+", metavar="N", help="by N processes each, likewise"
+    )
     parser.add_argument("--output", type=Path, default=Path("benchmark.json"), help="%(default)s")
     arguments = parser.parse_intermixed_args()
     config = load_config(arguments.config, arguments.overrides)
@@ -359,7 +366,7 @@ def main() -> None:
     if arguments.every and len(config.style.images) > 1:
         sys.exit("style.images: scores are for one painting; --every 0 measures without them.")
     facts: dict[str, Any] = {"overrides": arguments.overrides, "repeats": arguments.repeats}
-    if arguments.memory:
+    if arguments.memory or arguments.devices:
         show_memory(arguments, facts)
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -1,23 +1,29 @@
-"""What a step takes of memory and time, whole and in bands, by the size of the picture.
+"""What a step takes of memory and time, whole, in bands or by several processes, by the size.
 
-Called by `benchmark.py --memory`. Each way at each size has a process of its own; they take turns,
-so that a noisy machine is noisy for all. A turn is a run of `paint` at one size: what stands in the
-table is the time of its steps and the most memory that the process held, targets included, less
-what it held after its imports.
+Called by `benchmark.py --memory` and `--devices`. Each way at each size has a process of its own;
+they take turns, so that a noisy machine is noisy for all. A turn is a run of `paint` at one size:
+what stands in the table is the time of its steps and the most memory that the process held, targets
+included, less what it held after its imports.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from multiprocessing.connection import Connection
 from typing import Any
 
 from overpaint.settings.reading import load_config
 
-WAYS = ("plain", "banded")
+WAYS = {"plain": "trainer.memory=plain", "banded": "trainer.memory=banded"}
+"""Name to setting; the others are compared with the first."""
 Process = Callable[..., AbstractContextManager[Connection]]
+
+
+def device_ways(numbers: Sequence[int]) -> dict[str, str]:
+    """Like `WAYS`, for numbers of processes."""
+    return {f"{number} dev.": f"trainer.devices={number}" for number in numbers}
 
 
 def serve_memory(connection: Connection, way: str, config_path: str, words: list[str]) -> None:
@@ -42,7 +48,7 @@ def serve_memory(connection: Connection, way: str, config_path: str, words: list
             config.content.image,
             config.style.images,
             *words,
-            f"trainer.memory={way}",
+            way,
             f"schedule.steps={steps}",
             preset=config_path,
             progress=False,
@@ -59,18 +65,18 @@ def measure_memory(
     config_path: str,
     words: Sequence[str],
     *,
-    ways: Sequence[str],
+    ways: Mapping[str, str],
     steps: int,
     repeats: int,
 ) -> dict[str, Any]:
-    """Both ways at one size; the first turn is a warm-up if there are several.
+    """All ways at one size; the first turn is a warm-up if there are several.
 
     Args:
         process: starts a measuring process.
         size: longer edge, pixels.
         config_path: of the settings.
         words: further settings.
-        ways: some of `WAYS`.
+        ways: name to setting, such as some of `WAYS`.
         steps: of a turn at 512 px; fewer at larger sizes.
         repeats: turns that count.
     """
@@ -84,7 +90,8 @@ def measure_memory(
     pixels = 0
     with ExitStack() as stack:
         workers = {
-            way: stack.enter_context(process(serve_memory, way, config_path, words)) for way in ways
+            way: stack.enter_context(process(serve_memory, word, config_path, words))
+            for way, word in ways.items()
         }
         for turn in range(repeats + (repeats > 1)):
             for way, worker in workers.items():
@@ -114,10 +121,10 @@ def lines(row: dict[str, Any]) -> list[str]:
         line += f"  {middle / row['pixels'] * 1e6:.3f} s a million pixels"
         if (taken := row["bytes_taken"][way]) is not None:
             line += f"  {taken / 1e6:6.0f} MB, {taken / row['pixels']:5.0f} bytes a pixel"
-        plain = row["seconds_per_step"].get("plain")
-        if plain and way != "plain":
+        first, plain = next(iter(row["seconds_per_step"].items()))
+        if way != first:
             ratios = [a / b for a, b in zip(values, plain, strict=True)]
-            line += f"  {statistics.median(ratios):.2f} of plain "
+            line += f"  {statistics.median(ratios):.2f} of {first} "
             line += f"({min(ratios):.2f} to {max(ratios):.2f})"
         found.append(line)
     return found
