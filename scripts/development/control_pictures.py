@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,9 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "control"
 
 CAT, FLOW = "assets/content/cat.jpg", "assets/style/flow_field.jpg"
 PAIR = f"{CAT} {FLOW} image.size=320"
+GLASS, MASKS = "assets/style/stained_glass.jpg", "assets/masks"
+PHOTO = f"{CAT} image.size=320"
+BEHIND = f"{{{{content_mask: {MASKS}/background.png, style: {FLOW}}}}}"
 PICTURES: Mapping[str, str] = {
     "none": PAIR,
     "luminance": f"{PAIR} color.keep=luminance",
@@ -27,6 +31,18 @@ PICTURES: Mapping[str, str] = {
     "recolor": f"recolor {{none}} {CAT}",
     "photo_recolored": f"recolor {CAT} {FLOW} --keep statistics",
     "content": f"{PAIR} init.mode=content",
+    "two_paintings": f"{PHOTO} 'regions=[{{{{content_mask: {MASKS}/cat.png, style: {GLASS}}}}}, "
+    f"{BEHIND}]'",
+    "only_behind": f"{PHOTO} 'regions=[{BEHIND}]'",
+    "suns": f"{PHOTO} 'regions=[{{{{content_mask: {MASKS}/cat.png, style: {FLOW}, "
+    f"style_mask: {MASKS}/suns.png}}}}]'",
+    "averaged": f"{PHOTO} style.images=[{GLASS},{FLOW}]",
+    "by_layer": f"{PHOTO} style.images=[{GLASS},{FLOW}] "
+    "'style.image_layers=[[relu1_1, relu2_1], [relu3_1, relu4_1, relu5_1]]'",
+    "the_other_way": f"{PHOTO} style.images=[{FLOW},{GLASS}] "
+    "'style.image_layers=[[relu1_1, relu2_1], [relu3_1, relu4_1, relu5_1]]'",
+    "style_map": f"{PAIR} style.weight_map={MASKS}/background.png",
+    "content_map": f"{PAIR} content.weight=4 content.weight_map={MASKS}/cat.png",
 }
 """Words of each picture's command; `{none}` stands for the picture of that name."""
 
@@ -40,7 +56,7 @@ def main(words: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as place:
         made = {name: Path(place) / f"{name}.png" for name in PICTURES}
         for name in dict.fromkeys((*(["none"] if "recolor" in names else []), *names)):
-            command = PICTURES[name].format(**made).split()
+            command = shlex.split(PICTURES[name].format(**made))
             if command[0] != "recolor":
                 command += ["tracking.mode=disabled", f"output.dir={place}/runs"]
             if status := run([*command, "-o", str(made[name])]):

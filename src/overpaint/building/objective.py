@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from overpaint.banding.shares import Share
 from overpaint.building.bands import choose_bands
 from overpaint.building.encoder import used_layers
+from overpaint.encoder.layers import LAYER_NAMES
 from overpaint.encoder.vgg import Vgg19Features
+from overpaint.losses.guides import build_guides, kept_photo, recolored_where
 from overpaint.losses.objective import Objective
 from overpaint.optimisation.device import best_layout
 from overpaint.optimisation.optimizers import loss_scale
@@ -22,14 +24,17 @@ from overpaint.optimisation.step import Show, unchanged
 from overpaint.pictures.colour.recoloring import recolored
 from overpaint.pictures.inputs import Inputs, SizedInputs
 from overpaint.pictures.io import size_of
+from overpaint.pictures.masks import NO_MASKS, Masks
 from overpaint.pictures.tensors import (
     enlarge_paint,
     enlarge_picture,
     enlarge_with_detail,
     start_image,
     to_tensor,
+    to_weights,
     with_colours_of,
 )
+from overpaint.settings.named import shares_in
 from overpaint.settings.schema import Config, OutputConfig, TrackingConfig
 
 _KEPT = 12  # paintings at one size each: four of them at the three sizes of a run
@@ -79,6 +84,7 @@ def build_objective(
     content: Tensor,
     styles: Sequence[Tensor],
     *,
+    masks: Masks = NO_MASKS,
     bands: Sequence[int] = (),
     known: StyleTargets | None = None,
     share: Share | None = None,
@@ -90,10 +96,14 @@ def build_objective(
         encoder: the frozen network.
         content: the photo.
         styles: the paintings.
+        masks: in the sizes of these.
         bands: rows of a band in each block of the network; by default it is computed whole.
         known: may have the paintings' targets already, and keeps them.
         share: of this process in the rows; others have the rest, and all of them make theirs.
     """
+    guides = build_guides(masks, len(styles), device=content.device)
+    if guides is not None:
+        known = None  # where they count is part of the targets
     key = None if known is None else _style_key(config, content, styles)
     targets = None if known is None else known.get(key, encoder.mean.device)
     objective = Objective(
@@ -107,7 +117,8 @@ def build_objective(
         tv_weight=config.loss.tv_weight,
         normalization=config.loss.normalization,
         statistics=config.style.statistics,
-        image_weights=config.style.image_weights or None,
+        image_weights={layer: shares_in(config.style, layer) for layer in config.style.layers},
+        guides=guides,
         bands=bands,
         style_targets=targets,
         share=share,
@@ -148,7 +159,19 @@ def unpainted(config: Config, sized: SizedInputs) -> Tensor:
     if config.init.mode != "recolored":
         return content
     styles = [to_tensor(style) for style in sized.styles]
-    return recolored(content, styles, config.style.image_weights)
+    if sized.masks.regions:
+        start = recolored_where(content, styles, sized.masks)
+    else:
+        start = recolored(content, styles, shares_in(config.style, _shallowest(config)))
+    if sized.masks.style is None:
+        return start
+    return torch.lerp(content, start, to_weights(sized.masks.style))
+
+
+def _shallowest(config: Config) -> str:
+    """The style layer that is nearest to the pixels, and so to their colours."""
+    layers = (name for name, weight in config.style.layers.items() if weight > 0)
+    return min(layers, key=LAYER_NAMES.index)
 
 
 def enlarged(config: Config, inputs: Inputs, image: Tensor, larger: SizedInputs) -> Tensor:
@@ -173,10 +196,17 @@ def enlarged(config: Config, inputs: Inputs, image: Tensor, larger: SizedInputs)
 
 def as_shown(sized: SizedInputs) -> Show:
     """What makes the picture to be seen of the image that is optimised, at the size of `sized`."""
-    photo = sized.colours
-    if photo is None:
+    photo, kept = sized.colours, kept_photo(sized.masks)
+    if photo is None and kept is None:
         return unchanged
-    return lambda image: with_colours_of(image, photo)
+
+    def show(image: Tensor) -> Tensor:
+        if kept is not None:
+            content = to_tensor(sized.content).to(image)
+            image = torch.lerp(image.detach(), content, kept.to(image))
+        return image if photo is None else with_colours_of(image, photo)
+
+    return show
 
 
 def build_problem(
@@ -205,13 +235,13 @@ def build_problem(
     """
     content = to_tensor(sized.content)
     styles = [to_tensor(style) for style in sized.styles]
-    if image is None:
+    if image is None and config.init.mode == "recolored":
+        image = unpainted(config, sized)
+    elif image is None:
         image = start_image(
             config.init.mode,
             content=content,
             picture=None if sized.start is None else to_tensor(sized.start),
-            paintings=styles,
-            shares=config.style.image_weights,
             noise_ratio=config.init.noise_ratio,
             seed=config.seed,
         )
@@ -226,6 +256,7 @@ def build_problem(
         bands = () if plan is None else plan.heights
         objective = build_objective(
             *(config, encoder, content, styles),
+            masks=sized.masks,
             bands=bands,
             known=None if share else known,
             share=share,

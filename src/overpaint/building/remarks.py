@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from PIL import ImageChops
+from PIL import ImageChops, ImageStat
 
 from overpaint.pictures.deep.picture import Picture, in_8_bits
 from overpaint.pictures.inputs import SizedInputs
+from overpaint.pictures.masks import Masks, covered
 from overpaint.settings.schema import Config
+
+# The share of the photo under which a gap between regions is not worth a line.
+_WORTH_A_LINE = 0.005
 
 
 def remark(config: Config, sized: SizedInputs) -> str | None:
@@ -48,6 +52,16 @@ def remark(config: Config, sized: SizedInputs) -> str | None:
             f"only smooth it ({smoothing})."
         )
     return f"{sought}; the start has the least loss there is, and the steps have nothing to do."
+
+
+def remark_on_regions(masks: Masks) -> str | None:
+    """One line on what no region covers, and what becomes of it."""
+    if not masks.regions:
+        return None
+    rest = 1 - ImageStat.Stat(covered(masks.regions)).mean[0] / 255
+    if rest < _WORTH_A_LINE:
+        return None
+    return f"regions: no mask covers {rest:.0%} of the photo, which stays as it is there."
 
 
 def _counted(config: Config, sized: SizedInputs) -> list[Picture]:

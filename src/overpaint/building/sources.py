@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 
+from PIL import Image
+
 from overpaint.building.encoder import used_layers
 from overpaint.building.memory import SizeSetting, require_memory, shortage_told
-from overpaint.building.remarks import remark
+from overpaint.building.remarks import remark, remark_on_regions
 from overpaint.building.shelf import Shelf
 from overpaint.encoder.layers import minimum_edge
 from overpaint.encoder.weights import VggWeights
 from overpaint.optimisation.device import require_accelerator
 from overpaint.pictures.inputs import Inputs, SizedInputs, load_inputs, require_edges
+from overpaint.pictures.masks import MaskFiles, Masks, RegionMask
+from overpaint.settings.named import masks_read
 from overpaint.settings.schema import Config
 
 logger = logging.getLogger(__name__)
@@ -68,6 +72,9 @@ def read_sources(
             edge=largest_edge(config),
             max_pixels=config.image.max_pixels,
         )
+    hashes = dict(inputs.hashes)
+    masks = read_masks(config, inputs, hashes)
+    inputs = replace(inputs, masks=masks, hashes=hashes)
     inputs = replace(inputs, keep=config.color.keep, match_lightness=config.color.match_lightness)
     require_memory(config, inputs, setting)
     with shortage_told(config, inputs):
@@ -83,6 +90,39 @@ def read_sources(
             "picture.",
             *(weights.sha256, expected),
         )
-    if odd := remark(config, sized):
-        logger.warning("%s", odd)
+    for odd in (remark(config, sized), remark_on_regions(masks)):
+        if odd:
+            logger.warning("%s", odd)
     return Sources(inputs, sized, weights)
+
+
+def read_masks(config: Config, inputs: Inputs, hashes: dict[str, str]) -> Masks:
+    """Reads the masks and weight maps that settings name.
+
+    Args:
+        config: resolved settings.
+        inputs: photo and paintings as they were read.
+        hashes: takes in the SHA-256 of each file, by its name.
+
+    Raises:
+        ImageError: if one cannot be read, is black, or of another aspect than its picture.
+    """
+    files = MaskFiles(masks_read(config), hashes)
+
+    def over_photo(setting: str) -> Image.Image | None:
+        return files.read(setting, inputs.names[0], inputs.content)
+
+    regions = []
+    for i, region in enumerate(config.regions):
+        mask, painting, within = over_photo(f"regions[{i}].content_mask"), None, None
+        assert mask is not None, "every region has one"
+        if region.style is not None:
+            painting = config.style.images.index(region.style)
+            picture = inputs.styles[painting]
+            within = files.read(f"regions[{i}].style_mask", region.style, picture)
+        regions.append(RegionMask(mask, painting, within, region.weight))
+    return Masks(
+        tuple(regions),
+        style=over_photo("style.weight_map"),
+        content=over_photo("content.weight_map"),
+    )

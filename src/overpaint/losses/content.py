@@ -18,23 +18,27 @@ class ContentTarget(nn.Module):
     Args:
         value: the features, in the dtype that the encoder hands out.
         scale: the factor.
+        weights: (H, W), how much each position counts; by default all do alike.
     """
 
     value: Tensor
     scale: Tensor
+    weights: Tensor | None
 
-    def __init__(self, value: Tensor, scale: Tensor | float) -> None:
+    def __init__(self, value: Tensor, scale: Tensor | float, weights: Tensor | None = None) -> None:
         super().__init__()
+        self.register_buffer("weights", None if weights is None else weights[None, None])
         self.register_buffer("value", value)
         wide = at_least_float32(value[:0]).dtype
         self.register_buffer("scale", torch.as_tensor(scale, dtype=wide, device=value.device))
 
     def sums(self, x: Tensor, rows: Rows | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """x, to be used from here on, and what its rows add to the squared distance."""
-        if rows is None:
-            x, distance = with_squared_distance(x, self.value)
-        else:
-            x, distance = with_squared_distance(x, self.value[:, :, rows.there], rows.here)
+        value, weights, here = self.value, self.weights, None
+        if rows is not None:
+            value, here = value[:, :, rows.there], rows.here
+            weights = None if weights is None else weights[:, :, rows.there]
+        x, distance = with_squared_distance(x, value, here, weights)
         return x, (distance,)
 
     def forward(self, image: Summed) -> Tensor:

@@ -34,7 +34,7 @@ def with_products(features: Tensor, rows: slice | None = None) -> tuple[Tensor, 
     Raises:
         ValueError: if `features` is not four-dimensional.
     """
-    _require_maps(features)
+    require_maps(features)
     same, products = _WithProducts.apply(features, rows)
     return same, products
 
@@ -52,18 +52,19 @@ def with_moments(features: Tensor, rows: slice | None = None) -> tuple[Tensor, T
     Raises:
         ValueError: if `features` is not four-dimensional.
     """
-    _require_maps(features)
+    require_maps(features)
     same, products, sums = _WithMoments.apply(features, rows)
     return same, products, sums
 
 
-def _require_maps(features: Tensor) -> None:
+def require_maps(features: Tensor) -> None:
+    """Raises ValueError if features are not (B, C, H, W)."""
     if features.ndim != 4:
         raise ValueError(f"expected (B, C, H, W) features, got {tuple(features.shape)}")
 
 
 def with_squared_distance(
-    x: Tensor, target: Tensor, rows: slice | None = None
+    x: Tensor, target: Tensor, rows: slice | None = None, weights: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """x, to be used from here on, and the sum of its squared differences to a target.
 
@@ -71,11 +72,12 @@ def with_squared_distance(
         x: (B, ...), any float dtype; measured in float32 or wider.
         target: (1 or B, ...), any float dtype; it gets no gradient.
         rows: of x along its third dimension, those that the target is of; by default all of them.
+        weights: (1, 1, H, W) for those rows of maps, float32 or wider: how much each square counts.
 
     Returns:
         (B, ...) and (B,).
     """
-    same, distance = _WithSquaredDistance.apply(x, target.detach(), rows)
+    same, distance = _WithSquaredDistance.apply(x, target.detach(), rows, weights)
     return same, distance
 
 
@@ -86,7 +88,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def square_sum(x: Tensor) -> Tensor:
     """The sum of all squares, in float32 or wider, without a copy of `x` as large as it is."""
-    return torch.stack([at_least_float32(x[part]).square().sum() for part in _parts(x)]).sum()
+    return torch.stack([at_least_float32(x[part]).square().sum() for part in parts_of(x)]).sum()
 
 
 class _WithProducts(torch.autograd.Function):
@@ -102,7 +104,7 @@ class _WithProducts(torch.autograd.Function):
         ctx.rows = rows
         ctx.set_materialize_grads(False)
         with torch.autocast(features.device.type, enabled=False):
-            return features, _products(_matrix(features, rows))
+            return features, products_of(_matrix(features, rows))
 
     @staticmethod
     @once_differentiable
@@ -123,7 +125,7 @@ class _WithMoments(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         with torch.autocast(features.device.type, enabled=False):
             matrix = _matrix(features, rows)
-            return features, _products(matrix), _sums(matrix)
+            return features, products_of(matrix), sums_of(matrix)
 
     @staticmethod
     @once_differentiable
@@ -157,7 +159,7 @@ def _through_products(
         return grad_features
     keeps = features.is_contiguous()
     matrix = features if rows is None else features[:, :, rows]
-    matrix = matrix.flatten(2) if keeps else _positions_first(matrix)
+    matrix = matrix.flatten(2) if keeps else positions_first(matrix)
     with torch.autocast(features.device.type, enabled=False):
         symmetric = (grad_products + grad_products.transpose(1, 2)).to(features.dtype)
         factors = (symmetric, matrix) if keeps else (matrix, symmetric)
@@ -171,10 +173,10 @@ def _through_products(
                 grad_features = grad_features[:, :, rows]
         added = None
         if grad_features is not None:
-            added = grad_features.flatten(2) if keeps else _positions_first(grad_features)
+            added = grad_features.flatten(2) if keeps else positions_first(grad_features)
         if rows is not None:
             counted = gradient[:, :, rows]
-            out = counted.flatten(2) if keeps else _positions_first(counted)
+            out = counted.flatten(2) if keeps else positions_first(counted)
             if added is None:
                 torch.bmm(*factors, out=out)
             else:
@@ -188,41 +190,45 @@ def _through_products(
 
 
 class _WithSquaredDistance(torch.autograd.Function):
-    """x and |x - t|^2 per image; the gradient by x is dx + 2 (x - t) d."""
+    """x and w |x - t|^2 per image; the gradient by x is dx + 2 w (x - t) d."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, target: Tensor, rows: slice | None) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(x, target)
+    def forward(
+        ctx: Any, x: Tensor, target: Tensor, rows: slice | None, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, target, weights)
         ctx.rows = rows
         ctx.set_materialize_grads(False)
         counted = x if rows is None else x[:, :, rows]
-        distance = [
-            (at_least_float32(counted[part]) - at_least_float32(target[part]))
-            .square()
-            .sum(tuple(range(1, x.ndim)))
-            for part in _parts(counted)
-        ]
+        distance = []
+        for part in parts_of(counted):
+            square = (at_least_float32(counted[part]) - at_least_float32(target[part])).square()
+            if weights is not None:
+                square = square * weights[part]
+            distance.append(square.sum(tuple(range(1, x.ndim))))
         return x, torch.stack(distance).sum(0)
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, grad_x: Tensor | None, grad_distance: Tensor | None
-    ) -> tuple[Tensor | None, None, None]:
+    ) -> tuple[Tensor | None, None, None, None]:
         if grad_distance is None:
-            return grad_x, None, None
-        x, target = ctx.saved_tensors
+            return grad_x, None, None, None
+        x, target, weights = ctx.saved_tensors
         gradient = torch.zeros_like(x) if grad_x is None else grad_x.clone()
         counted, own = (one if ctx.rows is None else one[:, :, ctx.rows] for one in (x, gradient))
         factor = (2 * grad_distance).view(-1, *[1] * (x.ndim - 1))
-        for part in _parts(counted):
+        for part in parts_of(counted):
             difference = at_least_float32(counted[part]) - at_least_float32(target[part])
+            if weights is not None:
+                difference = difference * weights[part]
             own[part] += (difference * factor).to(x.dtype)
-        return gradient, None, None
+        return gradient, None, None, None
 
 
-def _parts(x: Tensor) -> Iterator[tuple[slice, ...]]:
-    """Divides a map along its rows into parts that are small enough for copies."""
+def parts_of(x: Tensor) -> Iterator[tuple[slice, ...]]:
+    """Divides a map along its rows into parts that are small enough for copies: their indices."""
     if x.ndim < 3 or x.numel() <= _AT_ONCE:
         yield (slice(None),)
         return
@@ -237,15 +243,15 @@ def _matrix(features: Tensor, rows: slice | None) -> Tensor:
     counted = features if rows is None else features[:, :, rows]
     if features.is_contiguous():
         return counted.flatten(2).transpose(1, 2)
-    return _positions_first(counted)
+    return positions_first(counted)
 
 
-def _positions_first(features: Tensor) -> Tensor:
+def positions_first(features: Tensor) -> Tensor:
     """(B, C, H, W) as (B, H*W, C), a view if channels lie last in memory."""
     return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def _sums(rows: Tensor) -> Tensor:
+def sums_of(rows: Tensor) -> Tensor:
     """X^T 1 for (B, M, C) rows X, in float32 or wider; PyTorch would widen all of X at once."""
     if rows.dtype not in _HALVES:
         return rows.sum(1)
@@ -254,20 +260,22 @@ def _sums(rows: Tensor) -> Tensor:
     return torch.stack([run.sum(1, dtype=torch.float32) for run in runs]).sum(0)
 
 
-def _products(rows: Tensor) -> Tensor:
-    """X^T X for (B, M, C) rows X, in float32 or wider.
+def products_of(rows: Tensor, weighted: Tensor | None = None) -> Tensor:
+    """X^T Y for (B, M, C) rows X and Y, in float32 or wider; X^T X without Y.
 
     A product of bfloat16 factors is summed in float32 but handed out rounded to bfloat16. So runs
     of positions are multiplied apart and added up in float32, which leaves an error of 2^-9 over
     the root of the number of runs, at least 16; too few positions for that are widened to float32.
     """
+    others = rows if weighted is None else weighted
     batch, positions, channels = rows.shape
     run = min(_LONGEST, positions // _RUNS)
     if rows.dtype != torch.bfloat16 or run < _SHORTEST:
-        wide = at_least_float32(rows)
-        return wide.transpose(1, 2) @ wide
+        return at_least_float32(rows).transpose(1, 2) @ at_least_float32(others)
     runs = positions // run
-    head = rows[:, : runs * run].reshape(batch * runs, run, channels)
-    parts = torch.bmm(head.transpose(1, 2), head).view(batch, runs, channels, channels)
-    rest = at_least_float32(rows[:, runs * run :])
-    return parts.sum(1, dtype=torch.float32) + rest.transpose(1, 2) @ rest
+    head, tail = (
+        one[:, : runs * run].reshape(batch * runs, run, channels) for one in (rows, others)
+    )
+    parts = torch.bmm(head.transpose(1, 2), tail).view(batch, runs, channels, channels)
+    rest, other = (at_least_float32(one[:, runs * run :]) for one in (rows, others))
+    return parts.sum(1, dtype=torch.float32) + rest.transpose(1, 2) @ other

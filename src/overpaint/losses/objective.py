@@ -9,7 +9,7 @@ the papers have no such term (weight 0).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -25,9 +25,11 @@ from overpaint.errors import lookup
 from overpaint.losses.content import ContentTarget, Photo
 from overpaint.losses.fused import square_sum
 from overpaint.losses.gram import variation_of_sums, variation_sums
+from overpaint.losses.guides import Guides
 from overpaint.losses.normalizations import NORMALIZATIONS, Normalization
-from overpaint.losses.statistics import STATISTICS, Scale, Statistic, StyleTarget, Summed
-from overpaint.losses.summing import Encoder, Summing
+from overpaint.losses.regions import LayerTarget, guidance, measured_targets
+from overpaint.losses.statistics import STATISTICS, Scale, Summed
+from overpaint.losses.summing import Encoder, Reader, Summing
 
 MAIN_LOSSES = ("total", "content", "style")
 """Of `LossTerms.named`, those that stand for a picture in one line."""
@@ -81,13 +83,15 @@ class Objective(nn.Module):
         tv_weight: of the total variation.
         normalization: a name in `NORMALIZATIONS`.
         statistics: a name in `STATISTICS`; other than `gram` for `relative` losses alone.
-        image_weights: share of each painting; their statistics are averaged. Equal if None.
+        image_weights: share of each painting, or of each in each style layer; their statistics are
+            averaged. Equal if None.
+        guides: which painting counts where, and how much; without, all of them everywhere.
         bands: rows of a band in each block of the network, from the first on, 0 for blocks that are
             computed whole; for `Vgg19Features` alone. By default all blocks are.
-        style_targets: of another objective for the same paintings, formulas and size of photo; then
-            the paintings are not measured again.
+        style_targets: of another objective for the same paintings, formulas, guides and size of
+            photo; then the paintings are not measured again.
         share: of this process in the rows of each picture; the others have the rest. It keeps its
-            own rows of the photo's features.
+            own rows of the photo's features. Without guides.
 
     The targets are computed here, under the autocast of the caller.
 
@@ -99,6 +103,9 @@ class Objective(nn.Module):
 
     Gatys et al. 2015 (arXiv:1508.06576), eq. 7.
     """
+
+    kept: Tensor | None
+    photo: Tensor | None
 
     def __init__(
         self,
@@ -113,7 +120,8 @@ class Objective(nn.Module):
         tv_weight: float = 0.0,
         normalization: str = "relative",
         statistics: str = "gram",
-        image_weights: Sequence[float] | None = None,
+        image_weights: Sequence[float] | Mapping[str, Sequence[float]] | None = None,
+        guides: Guides | None = None,
         bands: Sequence[int] = (),
         style_targets: nn.ModuleDict | None = None,
         share: Share | None = None,
@@ -131,37 +139,46 @@ class Objective(nn.Module):
             raise ValueError("a content layer and a style layer need weights above 0")
         self.layers = tuple(dict.fromkeys((*content_layers, *style_layers)))
         self.bands = tuple(bands)
-        self._summed = Summing(encoder, self.bands, share)
+        self._reader = Reader(encoder, self.layers, Summing(encoder, self.bands, share))
+        guides = guides or Guides()
         self.content_targets = nn.ModuleDict()
-        self.style_targets = style_targets or nn.ModuleDict()
         scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
         make_target = lookup(STATISTICS, statistics, "style.statistics")
         if statistics != "gram" and normalization != "relative":
             raise ValueError(f"{normalization} losses are about Gram matrices, not {statistics}")
-        shares = image_weights or [1.0] * len(styles)
         with torch.no_grad():
             photo = self._photo(content, tuple(content_layers))
-            unmeasured = style_layers if style_targets is None else {}
-            paintings = [
-                self._painting(style, unmeasured, make_target.sums)
-                for style in styles
-                if unmeasured
-            ]
+            maps = {} if guides.content is None else guidance(self._reader, guides.content)
             for layer, weight in content_layers.items():
                 calibration = self._calibration(layer, photo.channels[layer])
-                scale = scales.content(photo.squares[layer], calibration)
-                self.content_targets[layer] = ContentTarget(photo.maps[layer], weight * scale)
-            for layer, weight in unmeasured.items():
-                calibration = self._calibration(layer, photo.channels[layer])
-                self.style_targets[layer] = make_target(
-                    [painting[layer] for painting in paintings],
-                    shares,
-                    _style_scale(scales, weight, photo.positions[layer], calibration),
+                scale = weight * scales.content(photo.squares[layer], calibration)
+                self.content_targets[layer] = ContentTarget(
+                    photo.maps[layer], scale, maps.get(layer)
                 )
+            if style_targets is None:
+                style_targets = measured_targets(
+                    self._reader,
+                    styles,
+                    guides,
+                    make_target,
+                    {
+                        layer: self._style_scale(scales, layer, weight, photo)
+                        for layer, weight in style_layers.items()
+                    },
+                    _by_layer(image_weights or [1.0] * len(styles), style_layers),
+                )
+        self.style_targets = style_targets
+        self.register_buffer("kept", None if guides.kept is None else guides.kept.to(content))
+        self.register_buffer("photo", None if guides.kept is None else content)
 
     def _calibration(self, layer: str, channels: int) -> Calibration:
         """That of a slimmer network, or the one that changes nothing."""
         return self.encoder.calibration.get(layer) or Calibration(1, 1, channels)
+
+    def _style_scale(self, scales: Normalization, layer: str, weight: float, photo: Photo) -> Scale:
+        """From a target to the factor of its squared distance, layer weight included."""
+        calibration = self._calibration(layer, photo.channels[layer])
+        return lambda target: weight * scales.style(target, photo.positions[layer], calibration)
 
     def forward(self, image: Tensor) -> LossTerms:
         """Measures images while the encoder reads them, which saves passes over the gradients.
@@ -169,7 +186,9 @@ class Objective(nn.Module):
         Args:
             image: (B, 3, H, W).
         """
-        return self.concluded(self._summed(image, self.layers, self.tally), image.shape)
+        if self.kept is not None and self.photo is not None:
+            image = torch.lerp(image, self.photo, self.kept)
+        return self.concluded(self._reader.summed(image, self.tally), image.shape)
 
     def tally(
         self, layer: str, features: Tensor, rows: Rows | None = None
@@ -184,13 +203,13 @@ class Objective(nn.Module):
         Returns:
             The features, to be used from here on, and the sums.
         """
-        here = None if rows is None else rows.here
         if layer == PIXELS:
+            here = None if rows is None else rows.here
             return features, variation_sums(features, here) if self.tv_weight > 0 else ()
         sums: tuple[Tensor, ...] = ()
         if layer in self.style_targets:
-            style = cast(StyleTarget, self.style_targets[layer])
-            features, sums = style.sums(features, here)
+            style = cast(LayerTarget, self.style_targets[layer])
+            features, sums = style.sums(features, rows)
         if layer in self.content_targets:
             content = cast(ContentTarget, self.content_targets[layer])
             features, more = content.sums(features, rows)
@@ -233,28 +252,14 @@ class Objective(nn.Module):
             photo.keep(layer, features, rows)
             return features, (square_sum(features if rows is None else features[:, :, rows.here]),)
 
-        summed = self._summed(image, self.layers, keep)
-        photo.positions |= {layer: one.positions for layer, one in summed.items()}
+        summed = self._reader.summed(image, keep)
+        photo.positions |= {layer: int(one.positions) for layer, one in summed.items()}
         photo.squares |= {layer: summed[layer].sums[0] for layer in kept}
         return photo
 
-    def _painting(
-        self, image: Tensor, layers: Collection[str], statistic: Statistic
-    ) -> dict[str, Summed]:
-        """A painting's sums."""
 
-        def count(
-            layer: str, features: Tensor, rows: Rows | None
-        ) -> tuple[Tensor, Sequence[Tensor]]:
-            if layer not in layers:
-                return features, ()
-            return statistic(features, None if rows is None else rows.here)
-
-        return self._summed(image, self.layers, count)
-
-
-def _style_scale(
-    scales: Normalization, weight: float, positions: int, calibration: Calibration
-) -> Scale:
-    """From a target to the factor of its squared distance, layer weight included."""
-    return lambda target: weight * scales.style(target, positions, calibration)
+def _by_layer(
+    shares: Sequence[float] | Mapping[str, Sequence[float]], layers: Iterable[str]
+) -> Mapping[str, Sequence[float]]:
+    """The shares of the paintings in each layer."""
+    return shares if isinstance(shares, Mapping) else dict.fromkeys(layers, shares)

@@ -18,12 +18,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from overpaint.banding.bands import Rows
 from overpaint.losses.fused import with_moments, with_products, with_squared_distance
 
 Scale = Callable[[Tensor], Tensor | float]
 """From a target, (1, ...), to the factor of its squared distance."""
 
-Statistic = Callable[[Tensor, slice | None], tuple[Tensor, tuple[Tensor, ...]]]
+Statistic = Callable[[Tensor, Rows | None], tuple[Tensor, tuple[Tensor, ...]]]
 """From features and the rows that count to the same features and their sums."""
 
 
@@ -32,7 +33,8 @@ class Summed:
     """What was summed over the positions of one layer."""
 
     sums: tuple[Tensor, ...]
-    positions: int
+    positions: int | Tensor
+    """Or what their weights add up to."""
 
     def means(self) -> tuple[Tensor, ...]:
         """The sums over their number."""
@@ -58,14 +60,14 @@ class GramTarget(nn.Module):
         self.register_buffer("scale", _constant(scale(gram), gram))
 
     @staticmethod
-    def sums(features: Tensor, rows: slice | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def sums(features: Tensor, rows: Rows | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(B, C, H, W) features, to be used from here on, and what their rows add to the sums."""
-        features, products = with_products(features, rows)
+        features, products = with_products(features, None if rows is None else rows.here)
         return features, (products,)
 
     def forward(self, image: Summed) -> Tensor:
         """The losses (B,) of images."""
-        (gram,) = image.means()
+        gram, *_ = image.means()
         loss: Tensor = self.scale * with_squared_distance(gram, self.gram)[1]
         return loss
 
@@ -93,9 +95,10 @@ class CovarianceTarget(nn.Module):
             self.register_buffer(f"{name}_scale", _constant(scale(value), value))
 
     @staticmethod
-    def sums(features: Tensor, rows: slice | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def sums(features: Tensor, rows: Rows | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
         """(B, C, H, W) features, to be used from here on, and what their rows add to the sums."""
-        features, products, sums = with_moments(features, rows)
+        here = None if rows is None else rows.here
+        features, products, sums = with_moments(features, here)
         return features, (products, sums)
 
     def forward(self, image: Summed) -> Tensor:

@@ -82,6 +82,19 @@ class Summing:
         return {layer: Summed(sums, prod(shapes[layer])) for layer, sums in totals.items()}
 
 
+@dataclass(frozen=True)
+class Reader:
+    """A network, and which of its maps are summed how."""
+
+    encoder: Encoder
+    layers: Sequence[str]
+    summing: Summing
+
+    def summed(self, image: Tensor, tally: Tally) -> dict[str, Summed]:
+        """The totals of what is tallied of an image, and the numbers of positions, by layer."""
+        return self.summing(image, self.layers, tally)
+
+
 def _poolings(layer: str) -> int:
     """That lie before a layer's map, or the image itself."""
     return 0 if layer == PIXELS else poolings_before(layer)

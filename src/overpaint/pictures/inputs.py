@@ -15,6 +15,7 @@ from overpaint.pictures.colour.keeping import brought_to
 from overpaint.pictures.decoding import decoded_whole
 from overpaint.pictures.deep.picture import Picture
 from overpaint.pictures.io import fit_size, read_bytes, require_edge, resize, size_of
+from overpaint.pictures.masks import NO_MASKS, Masks
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class SizedInputs:
     """The picture to start from, as large as the photo, if there is one."""
     colours: Picture | None = None
     """The photo, where the others are grey and what is painted shall have its colours."""
+    masks: Masks = NO_MASKS
+    """In the sizes of their pictures."""
 
     @property
     def photo(self) -> Picture:
@@ -54,6 +57,8 @@ class Inputs:
     """Whether paintings without colours become as light as the photo."""
     carried: Carried = field(default_factory=Carried)
     """What results may keep of the photo's metadata."""
+    masks: Masks = NO_MASKS
+    """What is said of places."""
 
     def at(self, long_edge: int, *, style_scale: float = 1.0) -> SizedInputs:
         """The same pictures for a result of a size.
@@ -67,8 +72,9 @@ class Inputs:
         photo = resize(self.content, size)
         styles = [resize(style, fit_size(size_of(style), style_edge)) for style in self.styles]
         start = None if self.start is None else _fill(self.start, size)
+        masks = self.masks.at(size, [size_of(style) for style in styles])
         if self.keep == "none":
-            return SizedInputs(photo, styles, start)
+            return SizedInputs(photo, styles, start, masks=masks)
         is_grey = self.keep == "luminance"
         if start is not None and (is_grey or any(self.start is style for style in self.styles)):
             start = self._in_its_colours(photo, start)
@@ -77,6 +83,7 @@ class Inputs:
             styles=[self._in_its_colours(photo, style) for style in styles],
             start=start,
             colours=photo if is_grey else None,
+            masks=masks,
         )
 
     def _in_its_colours(self, photo: Picture, painting: Picture) -> Picture:

@@ -58,6 +58,11 @@ def to_tensor(image: Picture) -> Tensor:
     return tensor
 
 
+def to_weights(mask: Image.Image) -> Tensor:
+    """A picture of mode L as (1, 1, H, W) float32 weights: black is 0, white 1."""
+    return torch.from_numpy(np.array(mask.convert("L")))[None, None].float() / 255
+
+
 def with_colours_of(image: Tensor, photo: Picture) -> Tensor:
     """The lightness of an image with the colours of a photo, place by place.
 

@@ -27,6 +27,10 @@ _KINDS = (
     "encoder.pooling",
     "color.keep",
     "color.match_lightness",
+    "style.image_layers",
+    "regions",
+    "style.weight_map",
+    "content.weight_map",
 )
 _WEIGHTS = ("content.weight", "style.weight", "loss.tv_weight")
 _MB = 1e6

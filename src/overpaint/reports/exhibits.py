@@ -205,6 +205,10 @@ def _named_sources(record: RunRecord) -> list[tuple[str, str, str]]:
     image = content.get("image") if isinstance(content, Mapping) else None
     images = style.get("images") if isinstance(style, Mapping) else None
     named: list[tuple[str, Any]] = [("content.image", image)]
+    regions = record.settings.get("regions")
+    if isinstance(regions, list) and regions:
+        styles = [one.get("style") for one in regions if isinstance(one, Mapping)]
+        images = list(dict.fromkeys(one for one in styles if isinstance(one, str)))
     if isinstance(images, list):
         named += [(f"style.images[{i}]", one) for i, one in enumerate(images)]
     known = record.outcome.inputs

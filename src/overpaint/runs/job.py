@@ -11,6 +11,7 @@ from overpaint.building.sources import Sources
 from overpaint.processes.places import Place
 from overpaint.records.checkpoints import CheckpointFolder
 from overpaint.runs.kept import Kept
+from overpaint.settings.named import pictures_read
 from overpaint.settings.schema import Config
 
 
@@ -41,8 +42,4 @@ class Job:
 
 def input_hashes(config: Config, sources: Sources) -> dict[str, str]:
     """The setting of each picture that a run reads to the SHA-256 of the bytes that were read."""
-    names = {"content.image": config.content.image}
-    names |= {f"style.images[{i}]": name for i, name in enumerate(config.style.images)}
-    if config.init.mode == "file" and config.init.file:
-        names["init.file"] = config.init.file
-    return {setting: sources.inputs.hashes[name] for setting, name in names.items()}
+    return {setting: sources.inputs.hashes[name] for setting, name in pictures_read(config).items()}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from overpaint.errors import ConfigError
 from overpaint.files import file_sha256
 from overpaint.records.environment import versions
 from overpaint.records.provenance import Provenance, read_provenance
+from overpaint.settings.named import masks_read
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 from overpaint.settings.shipped import find_picture
@@ -54,10 +56,12 @@ def config_like(
     found: dict[str, Any] = {}
     if "content.image" not in named and wanted.content.image == before.content.image:
         found["content.image"] = search.find("content.image", wanted.content.image)
-    if "style.images" not in named and wanted.style.images == before.style.images:
+    is_same = wanted.style.images == before.style.images
+    if "style.images" not in named and is_same and not wanted.regions:
         found["style.images"] = [
             search.find(f"style.images[{i}]", name) for i, name in enumerate(wanted.style.images)
         ]
+    found |= _masks(wanted, before, named, search)
     start = wanted.init.file if wanted.init.mode == "file" else None
     if start and "init.file" not in named and start == before.init.file:
         found["init.file"] = search.find("init.file", start)
@@ -65,6 +69,30 @@ def config_like(
     config = load_config(picture, words, text=made.settings, values={**found, **values})
     _tell(picture, made, is_searched=bool(found))
     return config
+
+
+def _masks(
+    wanted: Config, before: Config, named: Collection[str], search: _Search
+) -> dict[str, Any]:
+    """Where the weight maps, and the masks and paintings of regions, are now."""
+    found: dict[str, Any] = {}
+    for key in ("content.weight_map", "style.weight_map"):
+        name, own = masks_read(wanted).get(key), masks_read(before).get(key)
+        if name is not None and name == own and key not in named:
+            found[key] = search.find(key, name)
+    if not wanted.regions or wanted.regions != before.regions or "regions" in named:
+        return found
+    found["regions"] = regions = []
+    for i, region in enumerate(wanted.regions):
+        one = dataclasses.asdict(region)
+        if region.style is not None:
+            painting = wanted.style.images.index(region.style)
+            one["style"] = search.find(f"style.images[{painting}]", region.style, given="regions")
+        for mask in ("content_mask", "style_mask"):
+            if one[mask] is not None:
+                one[mask] = search.find(f"regions[{i}].{mask}", one[mask], given="regions")
+        regions.append(one)
+    return found
 
 
 def _settings(picture: Path, made: Provenance) -> Config:
@@ -94,11 +122,17 @@ class _Search:
         self._hashes = hashes
         self._problems: list[str] = []
 
-    def find(self, setting: str, name: str) -> str:
-        """The file of a picture; if there is none, `conclude` tells and this is `name`."""
+    def find(self, setting: str, name: str, *, given: str | None = None) -> str:
+        """The file of a picture; if there is none, `conclude` tells and this is `name`.
+
+        Args:
+            setting: that the run kept its hash under.
+            name: that the run had for it.
+            given: the setting to name another one in, if that is not the same.
+        """
         expected = self._hashes.get(setting)
         there = [place for place in _places(name, self._png) if os.path.isfile(place)]
-        hint = f"name it: {setting.partition('[')[0]}=FILE"
+        hint = f"name it in {given}" if given else f"name it: {setting.partition('[')[0]}=FILE"
         other = ""
         for place in there:
             try:

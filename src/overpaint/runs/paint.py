@@ -13,7 +13,7 @@ from torch import Tensor
 from overpaint.building.memory import shortage_told
 from overpaint.building.sources import largest_edge, read_sources
 from overpaint.console import command
-from overpaint.errors import DivergedError, LostProcessError
+from overpaint.errors import ConfigError, DivergedError, LostProcessError
 from overpaint.interrupts import followed_interrupts
 from overpaint.pictures.deep import picture as deep
 from overpaint.pictures.inputs import Inputs
@@ -76,7 +76,7 @@ def paint(
     drawn = _from_tensor(photo) if isinstance(photo, Tensor) else None
     if drawn is not None:
         values["image.size"] = max(drawn.size)
-    config = load_config(preset, settings, values=values)
+    config = _without_regions(load_config(preset, settings, values=values))
     content = _read(photo, config) if drawn is None else drawn
     styles = [_read(painting, config) for painting in paintings]
     start = _start(config, styles)
@@ -121,6 +121,13 @@ def _start(config: Config, styles: Sequence[deep.Picture]) -> deep.Picture | Non
     if config.init.mode == "file" and config.init.file:
         return _read(config.init.file, config)
     return styles[0] if config.init.mode == "style" else None
+
+
+def _without_regions(config: Config) -> Config:
+    """The settings, if they leave it to the arguments what the paintings are."""
+    if config.regions:
+        raise ConfigError("regions: name their paintings themselves; use `stylize` for them.")
+    return config
 
 
 def _from_tensor(picture: Tensor) -> deep.Picture:

@@ -62,7 +62,7 @@ def read_word(text: str, kind: Any) -> Any:
         is_null = not text or (text in _NULLS and NoneType in get_args(kind))
         return None if is_null else _unquoted(text)
     loaded = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)
-    if get_origin(kind) is dict or dataclasses.is_dataclass(kind):
+    if get_origin(kind) is dict or dataclasses.is_dataclass(kind) or _item(kind) is not None:
         loaded = _reread(f"value: {text}", {"value": kind})
     assert isinstance(loaded, dict)
     return loaded["value"]
@@ -97,7 +97,8 @@ def _quote(node: yaml.Node | None, kind: Any) -> None:
                 _quote(value, _inner(kind, key.value))
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _quote(item, str if _is_texts(kind) else kind)  # a merge takes a list of mappings
+            # Where no list is due, it is one of mappings to merge.
+            _quote(item, str if _is_texts(kind) else _item(kind) or kind)
     elif isinstance(node, yaml.ScalarNode) and (_is_text(kind) or _is_texts(kind)):
         bare = not node.style
         if bare and node.tag in _GUESSED:
@@ -105,12 +106,19 @@ def _quote(node: yaml.Node | None, kind: Any) -> None:
 
 
 def _inner(kind: Any, name: Any) -> Any:
-    """The type of what a mapping of some kind holds under a name."""
+    """The type of what a mapping of some kind, or one in a list, holds under a name."""
+    kind = _item(kind) or kind
     if isinstance(kind, Mapping):
         return kind.get(name)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         return _types(kind).get(name)
     return get_args(kind)[1] if get_origin(kind) is dict else None
+
+
+def _item(kind: Any) -> Any:
+    """The type of the sections that a list holds; None if it is no such list."""
+    item = get_args(kind)[0] if get_origin(kind) is tuple else None
+    return item if dataclasses.is_dataclass(item) else None
 
 
 @functools.cache

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from overpaint.errors import ConfigError, shortened, unknown_name
 from overpaint.settings.parsing import kind_of, read_word, read_yaml
 from overpaint.settings.resolving import check
-from overpaint.settings.schema import REPLACED, Config, Task
+from overpaint.settings.schema import LISTED, REPLACED, Config, Task
 from overpaint.settings.shipped import find_preset
 from overpaint.settings.writing import literal
 
@@ -168,7 +168,7 @@ def _merge(
                 settings[name] = dict(value)
             else:
                 _merge(present, value, f"{key}.", problems)
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and key not in LISTED:
             problems.append(f"{key}: expected one value, got {dict(value)!r}.")
         elif isinstance(present, tuple | list) and not isinstance(value, list | tuple):
             settings[name] = [value]  # one value where a list is expected is a list of one

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from overpaint.errors import ConfigError
+from overpaint.settings.named import with_names
 from overpaint.settings.rules import find_problems
 from overpaint.settings.schema import DEFAULT_LR, DEFAULT_STATISTICS, Config, Task
 from overpaint.settings.shipped import find_picture
@@ -38,7 +39,9 @@ def check(
 ) -> tuple[Config, list[str]]:
     """What `resolved` does, with plain values, and with the problems instead of an error."""
     config, problems = to_config(settings, task=task)
-    config = _with_pictures(_with_statistics(_with_rate(config)))
+    config = with_names(_with_statistics(_with_rate(config)), find_picture)
+    config, clash = _with_paintings(config)
+    problems += clash
     return config, problems + find_problems(config, task=task, with_files=with_files)
 
 
@@ -56,11 +59,16 @@ def _with_statistics(config: Config) -> Config:
     return dataclasses.replace(config, style=dataclasses.replace(config.style, statistics=chosen))
 
 
-def _with_pictures(config: Config) -> Config:
-    content, style, init = config.content, config.style, config.init
-    return dataclasses.replace(
-        config,
-        content=dataclasses.replace(content, image=find_picture(content.image)),
-        style=dataclasses.replace(style, images=tuple(map(find_picture, style.images))),
-        init=dataclasses.replace(init, file=init.file and find_picture(init.file)),
-    )
+def _with_paintings(config: Config) -> tuple[Config, list[str]]:
+    """Makes the paintings of regions those of the run, each once; tells if others are named too."""
+    paintings = tuple(dict.fromkeys(one.style for one in config.regions if one.style is not None))
+    if not paintings:
+        return config, []
+    given, style = config.style.images, dataclasses.replace(config.style, images=paintings)
+    problems = []
+    if given not in (paintings, tuple(map(find_picture, Config().style.images))):
+        problems.append(
+            f"style.images: {list(given)}, but each of the regions names its own painting; leave "
+            "out the one or the other."
+        )
+    return dataclasses.replace(config, style=style), problems

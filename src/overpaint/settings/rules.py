@@ -10,7 +10,8 @@ from pathlib import Path
 from overpaint.encoder.layers import LAYER_NAMES, NAMED_WEIGHTS, SLIM_LAYER_NAMES, minimum_edge
 from overpaint.errors import ConfigError, unknown_name
 from overpaint.pictures.formats import DEEP_SUFFIXES, SAVE_OPTIONS
-from overpaint.settings.schema import ColorKeep, Config, Task, TrackingConfig
+from overpaint.settings.named import masks_read, pictures_written, shares_in
+from overpaint.settings.schema import ColorKeep, Config, StyleConfig, Task, TrackingConfig
 
 LARGEST_EDGE = 100_000  # pixels; no memory holds a step at that size, and numbers stay numbers
 WEIGHT_SUFFIXES = (".safetensors", ".pth", ".pt")
@@ -74,14 +75,11 @@ def _size_problems(key: str, size: int, config: Config) -> Iterator[str]:
 
 
 def _file_problems(config: Config) -> Iterator[str]:
-    pictures = [("content.image", config.content.image)]
-    pictures += [(f"style.images[{i}]", name) for i, name in enumerate(config.style.images)]
-    if config.init.mode == "file" and config.init.file:
-        pictures.append(("init.file", config.init.file))
+    pictures = list(pictures_written(config).items())
     for key, name in pictures:
         if not os.path.exists(name):
             hint = ""
-            if key.startswith("style.") and ("," in name or name.startswith("[")):
+            if key.startswith("style.images") and ("," in name or name.startswith("[")):
                 listed = name.lstrip("[").rstrip("]")
                 hint = f" Several are written as a list in brackets: style.images=[{listed}]"
             yield f"{key}: no such file: '{name}' (relative paths start at {Path.cwd()}).{hint}"
@@ -140,6 +138,8 @@ def _clashes(config: Config) -> Iterator[str]:
             "color.match_lightness: is for color.keep=luminance; "
             f"{config.color.keep} {_OF_LIGHTNESS[config.color.keep]}."
         )
+    yield from _image_layer_problems(config.style)
+    yield from _region_problems(config)
     optimizer = config.optimizer
     if optimizer.sgd.nesterov and optimizer.sgd.momentum == 0:
         yield "optimizer.sgd.nesterov: needs optimizer.sgd.momentum above 0."
@@ -166,6 +166,47 @@ def _clashes(config: Config) -> Iterator[str]:
             "trainer.precision: L-BFGS needs the exact gradients of 32-true; "
             f"{config.trainer.precision} rounds them to 8 bits."
         )
+
+
+def _image_layer_problems(style: StyleConfig) -> Iterator[str]:
+    own = style.image_layers
+    if not own:
+        return
+    if len(own) != len(style.images):
+        yield (
+            f"style.image_layers: {len(own)} lists of layers for {len(style.images)} style images; "
+            "[] is the list of a painting that counts in all."
+        )
+        return
+    layers = [name for name, weight in style.layers.items() if weight > 0]
+    for i, names in enumerate(own):
+        for name in names:
+            if name not in layers:
+                yield f"style.image_layers[{i}]: {unknown_name(name, layers, 'style layer')}"
+    if len(style.image_weights) not in (0, len(style.images)):
+        return
+    if missing := [layer for layer in layers if not any(shares_in(style, layer))]:
+        yield (
+            f"style.image_layers: no painting counts in {', '.join(missing)}; give them to one, or "
+            "take them out of style.layers."
+        )
+
+
+def _region_problems(config: Config) -> Iterator[str]:
+    regions = config.regions
+    if config.trainer.processes > 1 and masks_read(config):
+        yield (
+            f"{next(iter(masks_read(config)))}: masks are for one process, and trainer.devices and "
+            f"num_nodes ask for {config.trainer.processes}."
+        )
+    for key in ("image_weights", "image_layers"):
+        if regions and getattr(config.style, key):
+            yield f"style.{key}: are of style.images; regions have a weight of their own each."
+    if regions and not any(one.style is not None and one.weight for one in regions):
+        yield "regions: none has a style and a weight above 0, so that nothing would be painted."
+    for i, region in enumerate(regions):
+        if region.style is None and region.style_mask is not None:
+            yield f"regions[{i}].style_mask: '{region.style_mask}' needs a style that it is of."
 
 
 def _tracking_problems(tracking: TrackingConfig) -> Iterator[str]:

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
+
+from pydantic import ConfigDict
 
 from overpaint.encoder.layers import CONTENT_LAYERS, STYLE_LAYERS, EncoderName, Pooling
 from overpaint.errors import ConfigError
@@ -46,6 +48,7 @@ Task = Literal["run", "tune"]
 
 # A mapping given for one of these replaces the default mapping; any other one is merged into it.
 REPLACED = ("content.layers", "style.layers")
+LISTED = ("regions",)  # lists of mappings
 DEFAULT_LR: dict[str, float] = {"adam": 0.03, "lbfgs": 1.0}
 PROJECT = "overpaint"  # where neither tracking.project nor the environment says
 # What `style.statistics: auto` is: the papers' formulas are of Gram matrices.
@@ -63,6 +66,7 @@ class ContentConfig:
     image: FileName = "assets/content/rocket.jpg"
     layers: dict[Text, NotNegative] = field(default_factory=CONTENT_LAYERS.copy)
     weight: NotNegative = 1.0
+    weight_map: FileName | None = None
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,24 @@ class StyleConfig:
 
     images: tuple[FileName, ...] = ("assets/style/flow_field.jpg",)
     image_weights: tuple[NotNegative, ...] = ()
+    image_layers: tuple[tuple[Text, ...], ...] = ()
     layers: dict[Text, NotNegative] = field(default_factory=STYLE_LAYERS.copy)
     weight: NotNegative = 2.0
+    weight_map: FileName | None = None
     statistics: StatisticsName = "auto"
     scale: Positive = 1.0
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """Where a painting, or a part of it, goes; without one the photo stays there."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    content_mask: FileName
+    style: FileName | None = None
+    style_mask: FileName | None = None
+    weight: NotNegative = 1.0
 
 
 @dataclass(frozen=True)
@@ -263,6 +281,7 @@ class Config:
 
     content: ContentConfig = field(default_factory=ContentConfig)
     style: StyleConfig = field(default_factory=StyleConfig)
+    regions: tuple[RegionConfig, ...] = ()
     color: ColorConfig = field(default_factory=ColorConfig)
     image: ImageConfig = field(default_factory=ImageConfig)
     init: InitConfig = field(default_factory=InitConfig)

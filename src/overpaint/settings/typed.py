@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from overpaint.errors import shortened
+from overpaint.errors import shortened, unknown_name
 from overpaint.settings.kinds import ANY_RANGE, NO_NAME, OUT_OF_RANGE
-from overpaint.settings.schema import Config, Task
+from overpaint.settings.schema import Config, RegionConfig, Task
 
 # What pydantic expected, by the first word of its type of error.
 _EXPECTED = {
@@ -25,6 +25,9 @@ _EXPECTED = {
     "dict": "'key: value' pairs",
     "dataclass": "'key: value' pairs",
 }
+
+
+_REGION = tuple(field.name for field in dataclasses.fields(RegionConfig))
 
 
 def to_config(settings: Mapping[str, Any], *, task: Task = "run") -> tuple[Config, list[str]]:
@@ -85,6 +88,10 @@ def _reason(fault: ErrorDetails) -> str:
     kind, value = fault["type"], repr(fault["input"])
     if kind in (OUT_OF_RANGE, NO_NAME):
         return fault["msg"]
+    if kind == "missing":
+        return "missing; every region needs one"
+    if kind == "unexpected_keyword_argument":
+        return unknown_name(str(fault["loc"][-1]), _REGION, "setting of a region").rstrip(".")
     if kind == "literal_error":
         expected = f"one of {fault['ctx']['expected']}"
     else:

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from overpaint.encoder.layers import NAMED_WEIGHTS
 from overpaint.files import readable
+from overpaint.settings.named import with_names
 from overpaint.settings.schema import DEFAULT_STATISTICS, REPLACED, Config
 from overpaint.settings.shipped import sample_name
 
@@ -24,7 +25,10 @@ def to_yaml(config: Config, *, encoding: str = "utf-8") -> str:
         config: the settings.
         encoding: of the place that it goes to; what that has no characters for is escaped.
     """
-    text = _yaml(_plain(config))
+    settings = _plain(config)
+    if config.regions:
+        del settings["style"]["images"]  # the regions name them
+    text = _yaml(settings)
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
@@ -34,14 +38,12 @@ def to_yaml(config: Config, *, encoding: str = "utf-8") -> str:
 
 def to_preset(config: Config) -> str:
     """The settings that differ from the defaults, as YAML for a file of one's own."""
-    content, style = config.content, config.style
+    style = config.style
     if style.statistics == DEFAULT_STATISTICS[config.loss.normalization]:
         style = dataclasses.replace(style, statistics="auto")
-    anywhere = dataclasses.replace(
-        config,
-        content=dataclasses.replace(content, image=sample_name(content.image)),
-        style=dataclasses.replace(style, images=tuple(map(sample_name, style.images))),
-    )
+    if config.regions:
+        style = dataclasses.replace(style, images=Config().style.images)
+    anywhere = with_names(dataclasses.replace(config, style=style), sample_name)
     return _yaml(_differing(_plain(anywhere), _plain(Config()), ""))
 
 
@@ -57,15 +59,12 @@ def with_absolute_paths(config: Config) -> Config:
     def absolute(name: str) -> str:
         return str(Path(name).absolute())
 
-    content, style, init = config.content, config.style, config.init
+    config = with_names(config, absolute)
     encoder, output = config.encoder, config.output
     if encoder.weights not in NAMED_WEIGHTS:
         encoder = dataclasses.replace(encoder, weights=absolute(encoder.weights))
     return dataclasses.replace(
         config,
-        content=dataclasses.replace(content, image=absolute(content.image)),
-        style=dataclasses.replace(style, images=tuple(map(absolute, style.images))),
-        init=dataclasses.replace(init, file=absolute(init.file) if init.file else init.file),
         encoder=encoder,
         output=dataclasses.replace(output, copy=absolute(output.copy) if output.copy else None),
     )

@@ -9,11 +9,12 @@ from PIL import Image
 
 from overpaint.building.encoder import build_encoder
 from overpaint.building.objective import build_problem
-from overpaint.building.remarks import remark
+from overpaint.building.remarks import remark, remark_on_regions
 from overpaint.encoder.layers import SLIM_CONVOLUTIONS
 from overpaint.encoder.slim import load_slim
 from overpaint.encoder.weights import VggWeights
 from overpaint.pictures.inputs import SizedInputs
+from overpaint.pictures.masks import NO_MASKS, Masks, RegionMask
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 
@@ -151,3 +152,24 @@ def test_a_start_that_is_called_the_least_has_a_loss_of_nothing(
 @pytest.fixture
 def slim_weights(slim_file: Path) -> VggWeights:
     return load_slim(slim_file, SLIM_CONVOLUTIONS)
+
+
+def a_mask(*levels: int) -> Image.Image:
+    """Of one row."""
+    mask = Image.new("L", (len(levels), 1))
+    mask.putdata(levels)
+    return mask
+
+
+@pytest.mark.parametrize(
+    ("masks", "told"),
+    [
+        (NO_MASKS, None),
+        (Masks((RegionMask(a_mask(255, 255), 0),)), None),
+        (Masks((RegionMask(a_mask(255, 0), 0),)), "regions: no mask covers 50% of the photo"),
+        (Masks((RegionMask(a_mask(255, 0), 0), RegionMask(a_mask(0, 255), None))), None),
+    ],
+)
+def test_what_no_region_covers_is_told(masks: Masks, told: str | None) -> None:
+    found = remark_on_regions(masks)
+    assert found is None if told is None else told in str(found)

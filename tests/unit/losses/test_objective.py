@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from overpaint.encoder.calibration import Calibration
 from overpaint.encoder.vgg import Vgg19Features, Visit
 from overpaint.errors import ConfigError
 from overpaint.losses.normalizations import NORMALIZATIONS
-from overpaint.losses.objective import Encoder, LossTerms, Objective
+from overpaint.losses.objective import LossTerms, Objective
+from overpaint.losses.summing import Encoder
 
 ONE = {"relu1_1": slice(None)}
 # Maps of one, two and three channels.
@@ -384,3 +386,27 @@ def test_statistics_are_those_asked_for_and_the_papers_know_one() -> None:
         ConfigError, match=r"^unknown style\.statistics .covarianse.; did you mean .covariance"
     ):
         objective(photo, painting, statistics="covarianse")
+
+
+def test_a_painting_counts_only_in_the_layers_that_it_has_shares_in() -> None:
+    encoder = Vgg19Features(["relu2_1"], random_tensors())
+    photo, one, other, image = (draw((1, 3, 16, 16), seed).float().sigmoid() for seed in range(4))
+    layers = {"relu1_1": 1.0, "relu2_1": 1.0}
+
+    def terms(styles: list[Tensor], weights: Any) -> LossTerms:
+        objective = Objective(
+            encoder,
+            photo,
+            styles,
+            content_layers={"relu2_1": 1.0},
+            style_layers=layers,
+            image_weights=weights,
+        )
+        found: LossTerms = objective(image)
+        return found
+
+    mixed = terms([one, other], {"relu1_1": [1.0, 0.0], "relu2_1": [0.0, 3.0]})
+    first, second = (terms([style], None) for style in (one, other))
+    assert torch.equal(mixed.style_layers["relu1_1"], first.style_layers["relu1_1"])
+    assert torch.equal(mixed.style_layers["relu2_1"], second.style_layers["relu2_1"])
+    assert not torch.equal(first.style, second.style)

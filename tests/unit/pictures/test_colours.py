@@ -87,3 +87,21 @@ def test_a_large_photo_is_recoloured_by_bands_of_rows_as_if_at_once(
     whole = recolored(PHOTO, [PAINTING])
     monkeypatch.setattr("overpaint.pictures.deep.picture._BAND", 64 * 10)
     torch.testing.assert_close(recolored(PHOTO, [PAINTING]), whole, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("band", [64 * 10, 1 << 20])
+def test_parts_of_photo_and_painting_are_all_that_counts(
+    monkeypatch: pytest.MonkeyPatch, band: int
+) -> None:
+    monkeypatch.setattr("overpaint.pictures.deep.picture._BAND", band)
+    where, within = torch.zeros(1, 1, 64, 64), torch.zeros(1, 1, 48, 48)
+    where[..., 5:30, :40] = 1
+    within[..., 20:, 8:] = 1
+    found = recolored(PHOTO, [PAINTING], where=where, within=within)
+    expected = recolored(PHOTO[..., 5:30, :40], [PAINTING[..., 20:, 8:]])
+    torch.testing.assert_close(found[..., 5:30, :40], expected, atol=2e-6, rtol=0)
+
+
+def test_a_part_of_which_nothing_is_left_is_the_whole() -> None:
+    found = recolored(PHOTO, [PAINTING], where=torch.zeros(1, 1, 64, 64))
+    assert torch.equal(found, recolored(PHOTO, [PAINTING]))

@@ -14,7 +14,14 @@ from overpaint.pictures.deep.picture import bands
 _FLAT = 0.02
 
 
-def recolored(photo: Tensor, paintings: Sequence[Tensor], shares: Sequence[float] = ()) -> Tensor:
+def recolored(
+    photo: Tensor,
+    paintings: Sequence[Tensor],
+    shares: Sequence[float] = (),
+    *,
+    where: Tensor | None = None,
+    within: Tensor | None = None,
+) -> Tensor:
     """A photo whose colours have the mean and the covariance of a painting's.
 
     Of the linear maps that do so it is the one that moves the colours least: the optimal transport
@@ -25,6 +32,9 @@ def recolored(photo: Tensor, paintings: Sequence[Tensor], shares: Sequence[float
         photo: (1, 3, H, W), sRGB in [0, 1].
         paintings: one or more, likewise, of any sizes; of several the moments are averaged.
         shares: of each painting; by default equal.
+        where: (1, 1, H, W) in [0, 1], which part of the photo is to have those colours; by default
+            all of it. The rest goes along.
+        within: (1, 1, h, w), likewise for the paintings: which part of them has the colours.
 
     Returns:
         A new (1, 3, H, W) tensor on the photo's device; what leaves [0, 1] is clamped, so that the
@@ -32,8 +42,8 @@ def recolored(photo: Tensor, paintings: Sequence[Tensor], shares: Sequence[float
     """
     weights = torch.tensor(list(shares) or [1.0] * len(paintings), dtype=torch.float64)
     weights = weights / weights.sum()
-    mean, covariance = _moments(photo)
-    moments = [_moments(painting) for painting in paintings]
+    mean, covariance = _moments(photo, where)
+    moments = [_moments(painting, within) for painting in paintings]
     goal_mean = sum(w * one[0] for w, one in zip(weights, moments, strict=True))
     goal = sum(w * one[1] for w, one in zip(weights, moments, strict=True))
     root = _root(covariance + _FLAT**2 * torch.eye(3))
@@ -47,21 +57,30 @@ def recolored(photo: Tensor, paintings: Sequence[Tensor], shares: Sequence[float
     return moved
 
 
-def _moments(image: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(image: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean, (3,), and covariance, (3, 3), of an image's colours, on the CPU in float64."""
-    parts = []  # of each band: its pixels, mean and covariance
+    if weights is not None and not weights.any():
+        weights = None  # a part so small that nothing of it is left at this size
+    parts = []  # of each band: what its pixels weigh, their mean and covariance
     for rows in bands(image.shape[-1], image.shape[-2]):
         colours = image[0, :, rows].flatten(1).double().cpu()
-        parts.append((colours.shape[1], colours.mean(1), torch.cov(colours, correction=0)))
+        if weights is None:
+            mass = torch.tensor(float(colours.shape[1]), dtype=torch.float64)
+            parts.append((mass, colours.mean(1), torch.cov(colours, correction=0)))
+            continue
+        counted = weights[0, 0, rows].flatten().double().cpu()
+        if counted.any():
+            mean = colours @ counted / counted.sum()
+            covariance = torch.cov(colours, correction=0, aweights=counted)
+            parts.append((counted.sum(), mean, covariance))
     if len(parts) == 1:
         return parts[0][1], parts[0][2]
-    shares = [pixels / (image.shape[-1] * image.shape[-2]) for pixels, _, _ in parts]
-    mean = sum(share * one[1] for share, one in zip(shares, parts, strict=True))
-    covariance = sum(
-        share * (one[2] + torch.outer(one[1] - mean, one[1] - mean))
-        for share, one in zip(shares, parts, strict=True)
-    )
-    return torch.as_tensor(mean), torch.as_tensor(covariance)
+    whole = torch.stack([mass for mass, _, _ in parts]).sum()
+    mean = torch.stack([mass / whole * one for mass, one, _ in parts]).sum(0)
+    spread = [
+        mass / whole * (own + torch.outer(one - mean, one - mean)) for mass, one, own in parts
+    ]
+    return mean, torch.stack(spread).sum(0)
 
 
 def _root(matrix: Tensor) -> Tensor:
