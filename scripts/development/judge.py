@@ -2,6 +2,7 @@
 """Judge sets of finished pictures, whoever painted them, by what no loss here minimises.
 
     judge.py --photos FOLDER --paintings FOLDER old=FOLDER new=FOLDER --sheets FOLDER
+    judge.py --photos FOLDER --paintings FOLDER grey=FOLDER recolored=FOLDER --keep luminance
 
 A set is a folder of pictures named `PHOTO__PAINTING.png` after the files in the two folders. Judged
 are the pairs that all sets have. A pair of one painting with itself is the identity test.
@@ -21,6 +22,11 @@ ghosts     % of the photo's fine lines that lie over paint that goes elsewhere
 identity   RMS distance to the painting in hundredths of Oklab's unit, where photo and painting are
            one picture
 
+With `--keep`, pictures that keep their photo's colours are held against the painting in those:
+brought to them as `color.keep` does, or all of it without colours for `luminance`. Then there is
+
+chroma     mean distance of colours to the photo's, place by place, in hundredths of Oklab's unit
+
 Blind sheets show the pairs of each photo, a row a pair, the sets in an order of its own in each
 row; `key.json` beside them says which is which. The table is Markdown; all numbers are also written
 as JSON with commit and versions.
@@ -33,18 +39,23 @@ import json
 import statistics
 import sys
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from overpaint.errors import ImageError, WeightsError
 from overpaint.files import write_text
+from overpaint.pictures.colour.keeping import brought_to
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.pictures.io import fit_size, read_picture, resize, save_picture, size_of
 from overpaint.records.environment import save_environment
 from overpaint.reports.sheet import contact_sheet
+
+if TYPE_CHECKING:
+    from judging.networks import Network
 
 BETWEEN = "__"
 CELL_PX = 480
@@ -132,7 +143,12 @@ def blind_sheets(
 
 
 def judge(
-    pairs: dict[Pair, dict[str, Path]], photos: Path, paintings: Path, weights: str
+    pairs: dict[Pair, dict[str, Path]],
+    photos: Path,
+    paintings: Path,
+    weights: str,
+    *,
+    keep: str = "none",
 ) -> list[dict[str, Any]]:
     """The scores of all pictures: a row a pair, with the scores of each set."""
     from judging.measures import Bench
@@ -147,16 +163,41 @@ def judge(
         if photo == painting:
             source = resize(source, size)
             bench = Bench(source, source, networks)
+            row = {name: bench.scores(picture) for name, picture in pictures.items()}
         else:
-            bench = Bench(
-                resize(read_picture(find_source(photo, [photos])), size),
-                resize(source, fit_size(size_of(source), max(size))),
-                networks,
-            )
-        row = {name: bench.scores(picture) for name, picture in pictures.items()}
+            original = resize(read_picture(find_source(photo, [photos])), size)
+            source = resize(source, fit_size(size_of(source), max(size)))
+            row = _in_kept_colours(original, source, pictures, networks, keep)
         rows.append({"photo": photo, "painting": painting, "scores": row})
         sys.stderr.write(f"{photo} by {painting}\n")
     return rows
+
+
+def _in_kept_colours(
+    photo: Image.Image,
+    painting: Image.Image,
+    pictures: dict[str, Image.Image],
+    networks: Mapping[str, Network],
+    keep: str,
+) -> dict[str, Scores]:
+    """The scores of the pictures of one pair, as those that keep their photo's colours."""
+    from judging.colours import chroma_difference
+    from judging.measures import Bench
+
+    from overpaint.pictures.tensors import to_tensor
+
+    def seen(picture: Image.Image) -> Image.Image:
+        return brought_to(picture, picture, keep) if keep == "luminance" else picture
+
+    bench = Bench(seen(photo), brought_to(photo, painting, keep), networks)
+    found = {name: bench.scores(seen(picture)) for name, picture in pictures.items()}
+    if keep == "none":
+        return found
+    colours = to_tensor(photo)
+    return {
+        name: {**scores, "chroma": chroma_difference(to_tensor(pictures[name]), colours)}
+        for name, scores in found.items()
+    }
 
 
 def summarised(rows: list[dict[str, Any]]) -> dict[str, Scores]:
@@ -204,6 +245,12 @@ def main() -> None:
     parser.add_argument("sets", nargs="+", type=named_folder, metavar="NAME=FOLDER")
     parser.add_argument("--photos", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--paintings", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--keep",
+        choices=("none", "luminance", "statistics", "histogram"),
+        default="none",
+        help="the photo's colours that pictures keep (%(default)s)",
+    )
     parser.add_argument("--weights", default="auto", help="of VGG-19 (%(default)s)")
     parser.add_argument("--sheets", type=Path, metavar="FOLDER", help="write blind sheets here")
     parser.add_argument("--seed", type=int, default=0, help="of their order (%(default)s)")
@@ -218,7 +265,10 @@ def main() -> None:
     try:
         if arguments.sheets:
             blind_sheets(pairs, arguments.sheets, seed=arguments.seed)
-        rows = judge(pairs, arguments.photos, arguments.paintings, arguments.weights)
+        rows = judge(
+            *(pairs, arguments.photos, arguments.paintings, arguments.weights),
+            keep=arguments.keep,
+        )
     except ModuleNotFoundError as error:
         sys.exit(f"error: {error.name} is not installed: pip install -e '.[judge]'")
     except (ImageError, WeightsError, OSError) as error:

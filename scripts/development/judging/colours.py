@@ -47,6 +47,17 @@ def palette_distance(picture: Tensor, painting: Tensor) -> float:
     return 100 * math.sqrt(sliced_wasserstein(points[0], points[1]))
 
 
+def chroma_difference(picture: Tensor, photo: Tensor) -> float:
+    """Mean distance of colours to those of the same places, without their lightness, likewise.
+
+    Args:
+        picture: (1, 3, H, W), sRGB in [0, 1].
+        photo: likewise, of that size.
+    """
+    difference = (oklab(picture) - oklab(photo))[:, 1:]
+    return 100 * float(difference.square().sum(1).sqrt().mean())
+
+
 def foreign_tints(picture: Tensor, photo: Tensor, painting: Tensor) -> float:
     """The share, in [0, 1], of pixels of a tint (hue and chroma) that neither source has."""
     known = _tints(photo) + _tints(painting)

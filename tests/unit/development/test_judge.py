@@ -91,6 +91,24 @@ def test_the_photo_keeps_all_and_the_painting_is_the_style(
     assert "| edges | **1.000** |" in shown
 
 
+@pytest.mark.slow
+@pytest.mark.weights
+def test_pictures_that_keep_their_photos_colours_are_held_against_the_painting_in_them(
+    folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for keep in ("luminance", "statistics"):
+        run(folders, monkeypatch, "--keep", keep)
+        means = json.loads((folders / "judged.json").read_text())["means"]
+        kept, painted = means["kept"], means["painted"]
+        assert kept["chroma"] == 0 < painted["chroma"]
+        assert kept["style vgg 1/1"] == pytest.approx(1)
+    # The painting in the photo's colours has nearly the photo's own.
+    run(folders, monkeypatch)
+    plain = json.loads((folders / "judged.json").read_text())["means"]["kept"]
+    assert kept["palette"] < plain["palette"] / 2
+    assert "chroma" not in plain
+
+
 def test_the_best_of_a_row_is_bold_also_where_higher_is_better() -> None:
     shown = judge.table({"a": {"edges": 0.5, "border": 12.0}, "b": {"edges": 0.25, "border": 1.0}})
     assert shown.splitlines()[2:] == [

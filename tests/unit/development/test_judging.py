@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from judging.colours import foreign_tints, oklab, palette_distance
+from judging.colours import chroma_difference, foreign_tints, oklab, palette_distance
 from judging.faults import border, checkerboard, clipped, noise
 from judging.structure import blurred, edges_kept, ghosts, layout_kept, scaled
 from judging.wasserstein import MOST_POINTS, directions, sliced_wasserstein
@@ -69,6 +69,14 @@ def test_a_palette_is_what_colours_there_are_and_not_where() -> None:
     assert palette_distance(shuffled.view_as(painting), painting) == pytest.approx(0, abs=1e-3)
     near, far = (palette_distance(painting * share, painting) for share in (0.95, 0.6))
     assert 0.5 < near < far / 4
+
+
+def test_the_chroma_of_another_light_is_the_same_and_of_another_place_is_not() -> None:
+    photo = clouds(0)
+    grey = photo.mean(1, keepdim=True).expand(1, 3, -1, -1)
+    assert chroma_difference(grey, 0.5 * grey) == pytest.approx(0, abs=0.01)
+    assert chroma_difference(photo, photo) == 0
+    assert chroma_difference(photo.flip(3), photo) > 1
 
 
 def test_tints_are_foreign_if_neither_source_has_them() -> None:
