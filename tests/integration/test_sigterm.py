@@ -15,6 +15,7 @@ import pytest
 from conftest import REPOSITORY, wandb_records
 from PIL import Image
 
+import overpaint.runs.saving
 import overpaint.runs.stylize
 from overpaint.callbacks.snapshots import Snapshots
 from overpaint.cli import run
@@ -103,13 +104,13 @@ def test_sigterm_during_a_step_keeps_the_picture(
 def test_sigterm_while_the_files_are_written_comes_too_late(
     make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_picture = overpaint.runs.stylize.save_picture
+    save_picture = overpaint.runs.saving.save_picture
 
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
         signal.raise_signal(signal.SIGTERM)
-        save_picture(*arguments)
+        save_picture(*arguments, **options)
 
-    monkeypatch.setattr(overpaint.runs.stylize, "save_picture", interrupted)
+    monkeypatch.setattr(overpaint.runs.saving, "save_picture", interrupted)
     config = make_config()
     assert run(["--config", write(config, tmp_path / "settings.yaml")]) == 0
     (folder,) = Path(config.output.dir).iterdir()

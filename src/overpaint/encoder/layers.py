@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Literal
 
 from overpaint.errors import lookup
@@ -99,7 +98,8 @@ def blocks_up_to(layers: Iterable[str]) -> tuple[tuple[Convolution, ...], ...]:
         ValueError: if `layers` is empty.
     """
     table = convolutions_up_to(layers)
-    return tuple(tuple(blocks) for _, blocks in groupby(table, lambda layer: layer.block))
+    numbers = dict.fromkeys(layer.block for layer in table)
+    return tuple(tuple(layer for layer in table if layer.block == number) for number in numbers)
 
 
 def poolings_before(layer: str) -> int:

@@ -223,7 +223,8 @@ class Objective(nn.Module):
             summed: the totals of `tally` by layer, and for `PIXELS` if total variation counts.
             shape: (B, 3, H, W), of the images.
         """
-        content, style = dict[str, Tensor](), dict[str, Tensor]()
+        content: dict[str, Tensor] = {}
+        style: dict[str, Tensor] = {}
         for layer, target in self.style_targets.items():
             here = summed[layer]
             own = here.sums[:-1] if layer in self.content_targets else here.sums

@@ -179,11 +179,14 @@ def _image_layer_problems(style: StyleConfig) -> Iterator[str]:
         )
         return
     layers = [name for name, weight in style.layers.items() if weight > 0]
-    for i, names in enumerate(own):
-        for name in names:
-            if name not in layers:
-                yield f"style.image_layers[{i}]: {unknown_name(name, layers, 'style layer')}"
-    if len(style.image_weights) not in (0, len(style.images)):
+    unknown = [
+        f"style.image_layers[{i}]: {unknown_name(name, layers, 'style layer')}"
+        for i, names in enumerate(own)
+        for name in names
+        if name not in layers
+    ]
+    yield from unknown
+    if unknown or len(style.image_weights) not in (0, len(style.images)):
         return
     if missing := [layer for layer in layers if not any(shares_in(style, layer))]:
         yield (

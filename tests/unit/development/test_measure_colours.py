@@ -40,7 +40,7 @@ def test_a_space_and_back_is_the_same_colour(space: str) -> None:
 def test_all_maps_leave_a_picture_that_has_the_colours_as_it_is() -> None:
     assert len(dict(maps())) == 8
     for name, change in maps():
-        np.testing.assert_allclose(change(PHOTO, PHOTO), PHOTO, atol=0.03, err_msg=name)
+        np.testing.assert_allclose(change(PHOTO, PHOTO), PHOTO, atol=0.05, err_msg=name)
 
 
 def test_grain_is_what_lies_between_neighbours() -> None:

@@ -46,7 +46,10 @@ def words(overrides: str) -> list[str]:
         ("style.image_weights=[1,2]", "style.image_weights: 2 weights for 1 style images."),
         ("style.image_layers=[[],[]]", "style.image_layers: 2 lists of layers for 1 style images;"),
         ("style.image_layers=[[relu9_1]]", "style.image_layers[0]: unknown style layer 'relu9_1'"),
-        ("style.image_layers=[[relu1_1]]", "no painting counts in relu2_1, relu3_1, relu4_1, relu"),
+        (
+            "style.image_layers=[[relu1_1]]",
+            "style.image_layers: no painting counts in relu2_1,",
+        ),
         ("style.image_weights=[0]", "style.image_weights: all are 0"),
         ("content.weight=0 style.weight=0", "content.weight and style.weight: both are 0"),
         ("init.mode=file", "init.file: init.mode=file needs a picture"),
