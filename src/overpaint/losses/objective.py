@@ -29,7 +29,7 @@ from overpaint.losses.guides import Guides
 from overpaint.losses.normalizations import NORMALIZATIONS, Normalization
 from overpaint.losses.regions import LayerTarget, guidance, measured_targets
 from overpaint.losses.statistics import STATISTICS, Scale, Summed
-from overpaint.losses.summing import Encoder, Reader, Summing
+from overpaint.losses.summing import Encoder, Summing
 
 MAIN_LOSSES = ("total", "content", "style")
 """Of `LossTerms.named`, those that stand for a picture in one line."""
@@ -139,7 +139,7 @@ class Objective(nn.Module):
             raise ValueError("a content layer and a style layer need weights above 0")
         self.layers = tuple(dict.fromkeys((*content_layers, *style_layers)))
         self.bands = tuple(bands)
-        self._reader = Reader(encoder, self.layers, Summing(encoder, self.bands, share))
+        self._summing = Summing(encoder, self.layers, self.bands, share)
         guides = guides or Guides()
         self.content_targets = nn.ModuleDict()
         scales = lookup(NORMALIZATIONS, normalization, "loss.normalization")
@@ -148,7 +148,7 @@ class Objective(nn.Module):
             raise ValueError(f"{normalization} losses are about Gram matrices, not {statistics}")
         with torch.no_grad():
             photo = self._photo(content, tuple(content_layers))
-            maps = {} if guides.content is None else guidance(self._reader, guides.content)
+            maps = {} if guides.content is None else guidance(self._summing, guides.content)
             for layer, weight in content_layers.items():
                 calibration = self._calibration(layer, photo.channels[layer])
                 scale = weight * scales.content(photo.squares[layer], calibration)
@@ -157,7 +157,7 @@ class Objective(nn.Module):
                 )
             if style_targets is None:
                 style_targets = measured_targets(
-                    self._reader,
+                    self._summing,
                     styles,
                     guides,
                     make_target,
@@ -188,7 +188,7 @@ class Objective(nn.Module):
         """
         if self.kept is not None and self.photo is not None:
             image = torch.lerp(image, self.photo, self.kept)
-        return self.concluded(self._reader.summed(image, self.tally), image.shape)
+        return self.concluded(self._summing(image, self.tally), image.shape)
 
     def tally(
         self, layer: str, features: Tensor, rows: Rows | None = None
@@ -253,7 +253,7 @@ class Objective(nn.Module):
             photo.keep(layer, features, rows)
             return features, (square_sum(features if rows is None else features[:, :, rows.here]),)
 
-        summed = self._reader.summed(image, keep)
+        summed = self._summing(image, keep)
         photo.positions |= {layer: int(one.positions) for layer, one in summed.items()}
         photo.squares |= {layer: summed[layer].sums[0] for layer in kept}
         return photo

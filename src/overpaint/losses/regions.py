@@ -27,20 +27,20 @@ from overpaint.losses.statistics import (
     StyleTarget,
     Summed,
 )
-from overpaint.losses.summing import Reader
+from overpaint.losses.summing import Summing
 
 
-def guidance(reader: Reader, mask: Tensor) -> dict[str, Tensor]:
+def guidance(summing: Summing, mask: Tensor) -> dict[str, Tensor]:
     """The weights of the positions of layers, (H', W') each, that a map of pixels gives.
 
     Averages over the squares that poolings put together: of what Gatys et al. 2017 list, growing
     and shrinking regions by what a position sees bleeds more (docs/control.md).
 
     Args:
-        reader: whose layers they are.
+        summing: whose layers they are.
         mask: (1, 1, H, W) in [0, 1].
     """
-    encoder, layers = reader.encoder, reader.layers
+    encoder, layers = summing.encoder, summing.layers
     assert isinstance(encoder, Vgg19Features), "only VGG-19 is guided"
     below, right = encoder.beyond(layers, mask)
     x = mirrored(mirrored(mask, 2, below), 3, right)
@@ -95,7 +95,7 @@ LayerTarget = StyleTarget | GuidedTarget
 
 
 def measured_targets(
-    reader: Reader,
+    summing: Summing,
     styles: Sequence[Tensor],
     guides: Guides,
     make_target: type[GramTarget] | type[CovarianceTarget],
@@ -105,7 +105,7 @@ def measured_targets(
     """The targets of each style layer: `LayerTarget`s.
 
     Args:
-        reader: of the pictures.
+        summing: of the pictures.
         styles: the paintings.
         guides: which of them count where.
         make_target: the class of the statistics.
@@ -113,7 +113,7 @@ def measured_targets(
         shares: of each painting in each of them, where no region says it.
     """
     if not guides.regions and guides.style is None:
-        sums = [_sums(reader, style, scales, make_target.sums) for style in styles]
+        sums = [_sums(summing, style, scales, make_target.sums) for style in styles]
         plain = {
             layer: make_target([one[layer] for one in sums], shares[layer], scale)
             for layer, scale in scales.items()
@@ -122,11 +122,11 @@ def measured_targets(
     regions = guides.regions
     if guides.style is not None:
         regions = regions or (Region(torch.ones_like(guides.style), None),)
-    maps = [guidance(reader, one.mask) for one in regions]
+    maps = [guidance(summing, one.mask) for one in regions]
     if guides.style is not None:
-        more = guidance(reader, guides.style)
+        more = guidance(summing, guides.style)
         maps = [{layer: one[layer] * more[layer] for layer in scales} for one in maps]
-    found = [_parts_of(region, reader, styles, scales, make_target.sums) for region in regions]
+    found = [_parts_of(region, summing, styles, scales, make_target.sums) for region in regions]
     guided = {
         layer: GuidedTarget(
             [
@@ -147,7 +147,7 @@ def measured_targets(
 
 def _parts_of(
     region: Region,
-    reader: Reader,
+    summing: Summing,
     styles: Sequence[Tensor],
     layers: Collection[str],
     statistic: Statistic,
@@ -156,12 +156,12 @@ def _parts_of(
     found = {}
     for number, style in enumerate(styles):
         if region.shares is None or region.shares[number] > 0:
-            found[number] = _sums(reader, style, layers, statistic, region.within)
+            found[number] = _sums(summing, style, layers, statistic, region.within)
     return found
 
 
 def _sums(
-    reader: Reader,
+    summing: Summing,
     painting: Tensor,
     layers: Collection[str],
     statistic: Statistic,
@@ -170,7 +170,7 @@ def _sums(
     """The sums of a painting, or of a part of it."""
     maps = {}
     if within is not None and within.any():  # else nothing of it is left at this size
-        maps = guidance(reader, within)
+        maps = guidance(summing, within)
 
     def count(layer: str, features: Tensor, rows: Rows | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         if layer not in layers:
@@ -180,7 +180,7 @@ def _sums(
         features, products, sums = _guided(features, maps[layer][None], rows)
         return features, (products[:, 0], sums[:, 0])
 
-    found = reader.summed(painting, count)
+    found = summing(painting, count)
     for layer in maps.keys() & set(layers):
         found[layer] = Summed(found[layer].sums, _divisors(maps[layer].sum()))
     return found

@@ -40,13 +40,16 @@ class Summing:
     """How an image's maps are computed and summed."""
 
     encoder: Encoder
+    layers: Sequence[str]
+    """Names of the maps."""
     bands: Sequence[int] = ()
     """Rows of a band in each block of the network; 0: computed whole."""
     share: Share | None = None
     """Of this process in the rows; None: there is no other one."""
 
-    def __call__(self, image: Tensor, layers: Sequence[str], tally: Tally) -> dict[str, Summed]:
-        """The totals of what is tallied of an image, and the numbers of positions."""
+    def __call__(self, image: Tensor, tally: Tally) -> dict[str, Summed]:
+        """The totals of what is tallied of an image, and the numbers of positions, by layer."""
+        layers = self.layers
         part = self.share.part(layers, image.shape[2]) if self.share else None
         shapes: dict[str, tuple[int, int]] = {}
 
@@ -80,19 +83,6 @@ class Summing:
                 beyond = 0 if layer == PIXELS else below
                 shapes[layer] = (image.shape[2] + beyond) >> _poolings(layer), width
         return {layer: Summed(sums, prod(shapes[layer])) for layer, sums in totals.items()}
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A network, and which of its maps are summed how."""
-
-    encoder: Encoder
-    layers: Sequence[str]
-    summing: Summing
-
-    def summed(self, image: Tensor, tally: Tally) -> dict[str, Summed]:
-        """The totals of what is tallied of an image, and the numbers of positions, by layer."""
-        return self.summing(image, self.layers, tally)
 
 
 def _poolings(layer: str) -> int:

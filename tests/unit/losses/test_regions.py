@@ -14,7 +14,7 @@ from overpaint.encoder.vgg import Vgg19Features
 from overpaint.losses.guides import Guides, Region
 from overpaint.losses.objective import LossTerms, Objective
 from overpaint.losses.regions import guidance
-from overpaint.losses.summing import Reader, Summing
+from overpaint.losses.summing import Summing
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -199,7 +199,7 @@ def test_nothing_is_painted_where_the_photo_is_kept() -> None:
 def test_weights_of_a_position_are_the_average_over_its_pixels() -> None:
     encoder = Vgg19Features(["relu3_1"], TENSORS, whole=True)
     mask = a_mask((10, 13), 1)  # mirrored to (12, 16)
-    maps = guidance(Reader(encoder, ("relu1_1", "conv2_1", "relu3_1"), Summing(encoder)), mask)
+    maps = guidance(Summing(encoder, ("relu1_1", "conv2_1", "relu3_1")), mask)
     assert torch.equal(maps["relu1_1"][:10, :13], mask[0, 0])
     torch.testing.assert_close(maps["conv2_1"][1, 3], mask[0, 0, 2:4, 6:8].mean())
     assert maps["relu3_1"].shape == (3, 4)
