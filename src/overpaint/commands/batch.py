@@ -9,8 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
-from overpaint.commands.parsing import Command, add_preview, examples
-from overpaint.console import command
+from overpaint.commands.parsing import Command, add_preview, examples, new_parser
 from overpaint.errors import ConfigError
 from overpaint.exits import DONE, FAILED, INTERRUPTED
 from overpaint.loading import uncollected
@@ -34,15 +33,13 @@ The same command again skips what is done and goes on with the rest; photos may 
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=command("batch"),
-        usage="%(prog)s PHOTOS PAINTINGS [-o FOLDER] [--shard I/N] [key=value ...]",
-        description=_TASK,
-        epilog=f"""{examples("batch", _EXAMPLES)}
+    parser = new_parser(
+        "batch",
+        _TASK,
+        f"""{examples("batch", _EXAMPLES)}
 Exit status: 0 done, 1 a picture failed (the others are made), 2 bad settings or input, 130 after
 Ctrl-C, 143 after SIGTERM (all pictures are kept).""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        usage="%(prog)s PHOTOS PAINTINGS [-o FOLDER] [--shard I/N] [key=value ...]",
     )
     parser.add_argument(
         "words",

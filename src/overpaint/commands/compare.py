@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from overpaint.commands.parsing import Command, examples
-from overpaint.console import command
+from overpaint.commands.parsing import Command, examples, new_parser
 from overpaint.errors import ConfigError
 from overpaint.exits import DONE
 from overpaint.files import try_to_write
@@ -32,15 +31,13 @@ zoom, curves, a table of the settings that differ, and the command that repeats 
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=command("compare"),
-        usage="%(prog)s RUN [RUN ...] [-o FILE] [--grid SETTING SETTING]",
-        description=_TASK,
-        epilog=f"""{examples("compare", _EXAMPLES)}
+    parser = new_parser(
+        "compare",
+        _TASK,
+        f"""{examples("compare", _EXAMPLES)}
 Runs that are unfinished or damaged are shown as such.
 Exit status: 0 done, 1 failed, 2 bad input.""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        usage="%(prog)s RUN [RUN ...] [-o FILE] [--grid SETTING SETTING]",
     )
     parser.add_argument("runs", nargs="*", metavar="RUN", help="run folders, or a folder of them")
     parser.add_argument(

@@ -6,8 +6,7 @@ import argparse
 
 from rich.console import Console
 
-from overpaint.commands.parsing import Command, examples
-from overpaint.console import command
+from overpaint.commands.parsing import Command, examples, new_parser
 from overpaint.exits import DONE
 from overpaint.settings.schema import PROJECT
 from overpaint.starting import interrupts_quit
@@ -29,14 +28,12 @@ loses what was changed by hand; save a copy there to keep changes. The address i
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=command("dashboard"),
-        description=_TASK,
-        epilog=f"""{examples("dashboard", _EXAMPLES)}
+    parser = new_parser(
+        "dashboard",
+        _TASK,
+        f"""{examples("dashboard", _EXAMPLES)}
 It needs an API key (`wandb login`), a connection, and the extra overpaint[dashboard]. Exit status:
 0 done, 1 failed, 130 after Ctrl-C, 143 after SIGTERM.""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument(
         "--report",

@@ -6,8 +6,7 @@ import argparse
 
 from rich.console import Console
 
-from overpaint.commands.parsing import Command, examples
-from overpaint.console import command
+from overpaint.commands.parsing import Command, examples, new_parser
 from overpaint.exits import DONE
 from overpaint.version import __version__
 
@@ -23,12 +22,10 @@ animated WebP. A run with output.timelapse=true keeps more pictures and makes it
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=command("film"),
-        description=_TASK,
-        epilog=f"{examples('film', _EXAMPLES)}\nExit status: 0 done, 1 failed, 2 bad input.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+    parser = new_parser(
+        "film",
+        _TASK,
+        f"{examples('film', _EXAMPLES)}\nExit status: 0 done, 1 failed, 2 bad input.",
     )
     parser.add_argument("run", metavar="RUN", help="the folder of the run")
     parser.add_argument(

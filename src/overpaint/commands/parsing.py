@@ -21,18 +21,26 @@ class Command:
     """Returns the exit status."""
 
 
-def picture_parser(
-    task: Task, options: str, description: str, epilog: str
+def new_parser(
+    task: Task, description: str, epilog: str, *, usage: str | None = None
 ) -> argparse.ArgumentParser:
-    """A parser of a photo, paintings and settings."""
-    parser = argparse.ArgumentParser(
+    """A parser without arguments, for words as they are typed and text as it is written."""
+    return argparse.ArgumentParser(
         prog=command(task),
-        usage=f"%(prog)s [PHOTO [PAINTING ...]] {options} [key=value ...]",
+        usage=usage,
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def picture_parser(
+    task: Task, options: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """A parser of a photo, paintings and settings."""
+    usage = f"%(prog)s [PHOTO [PAINTING ...]] {options} [key=value ...]"
+    parser = new_parser(task, description, epilog, usage=usage)
     parser.add_argument(
         "words",
         nargs="*",
@@ -45,6 +53,13 @@ def picture_parser(
         metavar="FILE",
         help="a YAML file of settings, or the name of a preset (%(default)s)",
     )
+    add_pictures(parser)
+    parser.add_argument("--version", action="version", version=f"overpaint {__version__}")
+    return parser
+
+
+def add_pictures(parser: argparse.ArgumentParser) -> None:
+    """Lets photo and paintings be named by options, too."""
     parser.add_argument("--content", metavar="FILE", help="the photo: content.image=FILE")
     parser.add_argument(
         "--style",
@@ -53,8 +68,6 @@ def picture_parser(
         metavar="FILE",
         help="the painting or paintings: style.images=[FILE,...]",
     )
-    parser.add_argument("--version", action="version", version=f"overpaint {__version__}")
-    return parser
 
 
 def add_preview(parser: argparse.ArgumentParser) -> None:

@@ -6,8 +6,7 @@ import argparse
 
 from rich.console import Console
 
-from overpaint.commands.parsing import Command, examples
-from overpaint.console import command
+from overpaint.commands.parsing import Command, examples, new_parser
 from overpaint.exits import DONE
 from overpaint.version import __version__
 
@@ -24,13 +23,11 @@ stay where they are (docs/control.md)."""
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=command("recolor"),
+    parser = new_parser(
+        "recolor",
+        _TASK,
+        f"{examples('recolor', _EXAMPLES)}\nExit status: 0 done, 1 failed, 2 bad input.",
         usage="%(prog)s RESULT [PHOTO] [--keep HOW] -o FILE",
-        description=_TASK,
-        epilog=f"{examples('recolor', _EXAMPLES)}\nExit status: 0 done, 1 failed, 2 bad input.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("result", metavar="RESULT", help="a picture, or the folder of a run")
     parser.add_argument(

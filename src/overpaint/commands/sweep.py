@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from overpaint.commands.parsing import Command, examples
-from overpaint.console import command
+from overpaint.commands.parsing import Command, add_pictures, examples, new_parser
 from overpaint.errors import ConfigError, MissingPackageError
 from overpaint.exits import DONE, FAILED, INTERRUPTED
 from overpaint.loading import uncollected
@@ -37,15 +36,13 @@ in a folder of its own, and sweep.csv has their settings and final losses."""
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=command("sweep"),
-        usage="%(prog)s FILE.yaml [PHOTO [PAINTING ...]] [--runs N] [key=value ...]",
-        description=_TASK,
-        epilog=f"""{examples("sweep", _EXAMPLES)}
+    parser = new_parser(
+        "sweep",
+        _TASK,
+        f"""{examples("sweep", _EXAMPLES)}
 Exit status: 0 done, 1 a trial failed (the others are run), 2 bad settings or input, 130 after
 Ctrl-C, 143 after SIGTERM (all trials are kept).""",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
+        usage="%(prog)s FILE.yaml [PHOTO [PAINTING ...]] [--runs N] [key=value ...]",
     )
     parser.add_argument(
         "words",
@@ -59,14 +56,7 @@ Ctrl-C, 143 after SIGTERM (all trials are kept).""",
         help="settings of all trials: a YAML file, or the name of a preset (by default what the "
         "sweep's command names)",
     )
-    parser.add_argument("--content", metavar="FILE", help="the photo: content.image=FILE")
-    parser.add_argument(
-        *("--style",),
-        nargs="+",
-        action="extend",
-        metavar="FILE",
-        help="the painting or paintings: style.images=[FILE,...]",
-    )
+    add_pictures(parser)
     parser.add_argument("--runs", metavar="N", help="trials at most, in the place of run_cap")
     parser.add_argument("--seed", metavar="N", help="of the points that are drawn by chance (0)")
     parser.add_argument(
