@@ -7,11 +7,11 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from overpaint.errors import WriteError, brief
+from overpaint.errors import ConfigError, WriteError, brief
 
 # What file systems answer that cannot be asked to put a file on the disk.
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
@@ -125,6 +125,44 @@ def try_to_write(path: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     with tempfile.TemporaryFile(dir=path.absolute().parent):
         pass
+
+
+def require_writable(path: Path, told: str) -> None:
+    """Finds out whether a file can be written, for whoever named it.
+
+    Args:
+        path: of the file.
+        told: how the message begins: who wants it, and its name as it was given.
+
+    Raises:
+        ConfigError: if it cannot.
+    """
+    try:
+        try_to_write(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or brief(error)
+        raise ConfigError(f"{told} cannot be written ({reason}).") from error
+
+
+def named_file(output: str | Path, suffixes: Iterable[str], what: str) -> Path:
+    """The file that somebody names for a result.
+
+    Args:
+        output: its name.
+        suffixes: the endings that it may have.
+        what: wants it, for messages.
+
+    Raises:
+        ConfigError: if it has another ending, is a folder, or is in none.
+    """
+    path = Path(os.path.expanduser(output))
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"{what}: '{output}' must end in one of {', '.join(suffixes)}.")
+    if os.path.isdir(path):
+        raise ConfigError(f"{what}: '{output}' is a folder; name a file in it.")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"{what}: no such folder: '{path.parent}'; make it first.")
+    return path
 
 
 def try_folder(folder: Path) -> None:

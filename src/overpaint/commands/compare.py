@@ -12,7 +12,7 @@ from rich.console import Console
 from overpaint.commands.parsing import Command, examples, new_parser
 from overpaint.errors import ConfigError
 from overpaint.exits import DONE
-from overpaint.files import try_to_write
+from overpaint.files import require_writable
 from overpaint.starting import interrupts_quit
 from overpaint.version import __version__
 
@@ -75,11 +75,7 @@ def _require_page(path: Path) -> None:
         raise ConfigError(f"--output: '{path}' is a folder; name a file.")
     if not os.path.isdir(path.absolute().parent):
         raise ConfigError(f"--output: no such folder: '{path.parent}'; make it first.")
-    try:
-        try_to_write(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"--output: '{path}' cannot be written ({reason}).") from error
+    require_writable(path, f"--output: '{path}'")
 
 
 COMPARE = Command(_make_parser, _compare)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +12,9 @@ from pathlib import Path
 from PIL import Image
 
 from overpaint.errors import ConfigError, ImageError, brief
-from overpaint.files import try_to_write
+from overpaint.files import named_file, require_writable
 from overpaint.pictures.io import read_picture
+from overpaint.records.environment import read_facts
 from overpaint.records.run_folder import frames_folder, pictures_by_step
 from overpaint.reports.film import FILM_SUFFIXES, film_suffix, has_h264, save_film
 
@@ -39,11 +39,7 @@ def film(run: str | Path, output: str | Path | None = None) -> Path:
     if not os.path.isdir(folder):
         raise ConfigError(f"film: no such folder: '{run}' (from {Path.cwd()}).")
     path = folder / f"timelapse{film_suffix()}" if output is None else _named(output)
-    try:
-        try_to_write(path)
-    except OSError as error:
-        reason = error.strerror or brief(error)
-        raise ConfigError(f"film: '{path}' cannot be written ({reason}).") from error
+    require_writable(path, f"film: '{path}'")
     pictures = _pictures(folder)
     last, step = _end(folder, pictures)
     before = [picture for at, picture in pictures.items() if at < step]
@@ -52,7 +48,7 @@ def film(run: str | Path, output: str | Path | None = None) -> Path:
             f"film: '{run}' holds no snapshots of a run to make a film of; runs leave them in "
             "snapshots/, after the steps that snapshots.every and snapshots.steps say."
         )
-    _save(before, last, path)
+    logger.info("Time-lapse: %s (%.1f s)", path, save_film(before, last, path))
     return path
 
 
@@ -79,11 +75,6 @@ def timelapse_kept(run: Path, last: Image.Image, step: int) -> Iterator[None]:
                 logger.info("Time-lapse: %s (%.1f s)", path, seconds.result())
             except Exception as error:  # codecs raise all kinds, none worth a finished picture
                 logger.warning("There is no time-lapse (%s); the picture is whole.", brief(error))
-
-
-def _save(pictures: Iterable[Path], last: Image.Image, path: Path) -> None:
-    seconds = save_film([*pictures], last, path)
-    logger.info("Time-lapse: %s (%.1f s)", path, seconds)
 
 
 def _pictures(run: Path) -> dict[int, Path]:
@@ -113,8 +104,8 @@ def _end(run: Path, pictures: dict[int, Path]) -> tuple[Image.Image | None, int]
 def _steps_done(run: Path) -> int | None:
     """The step of `result.png`, if the run says so."""
     try:
-        return int(json.loads((run / "environment.json").read_text(encoding="utf-8"))["steps"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return int(read_facts(run)["steps"])
+    except (ValueError, KeyError, TypeError):
         return None
 
 
@@ -124,17 +115,9 @@ def _named(output: str | Path) -> Path:
     Raises:
         ConfigError: if it cannot be one.
     """
-    path = Path(os.path.expanduser(output))
-    suffix = path.suffix.lower()
-    if suffix not in FILM_SUFFIXES:
-        raise ConfigError(f"film: '{output}' must end in one of {', '.join(FILM_SUFFIXES)}.")
-    if suffix == ".mp4" and not has_h264():
+    if Path(output).suffix.lower() == ".mp4" and not has_h264():
         raise ConfigError(
             f"film: '{output}' needs an encoder of H.264: pip install 'overpaint[film]'; "
             "or name a .webp."
         )
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"film: no such folder: '{path.parent}'; make it first.")
-    if os.path.isdir(path):
-        raise ConfigError(f"film: '{output}' is a folder; name a file in it.")
-    return path
+    return named_file(output, FILM_SUFFIXES, "film")

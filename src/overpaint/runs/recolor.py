@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from overpaint.errors import ConfigError, ImageError
-from overpaint.files import file_sha256, try_to_write
+from overpaint.files import file_sha256, named_file, require_writable
 from overpaint.pictures.colour.keeping import recolored_after
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.pictures.io import (
@@ -136,19 +136,9 @@ def _named(output: str | Path, sources: tuple[Path, ...]) -> Path:
     Raises:
         ConfigError: if it cannot be one, or is one of the pictures read.
     """
-    path = Path(os.path.expanduser(output))
-    if path.suffix.lower() not in SAVE_OPTIONS:
-        raise ConfigError(f"recolor: '{output}' must end in one of {', '.join(SAVE_OPTIONS)}.")
-    if os.path.isdir(path):
-        raise ConfigError(f"recolor: '{output}' is a folder; name a file in it.")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"recolor: no such folder: '{path.parent}'; make it first.")
+    path = named_file(output, SAVE_OPTIONS, "recolor")
     for source in sources:
         if os.path.exists(path) and os.path.exists(source) and os.path.samefile(path, source):
             raise ConfigError(f"recolor: '{output}' is '{source}' itself and would be overwritten.")
-    try:
-        try_to_write(path)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"recolor: '{output}' cannot be written ({reason}).") from error
+    require_writable(path, f"recolor: '{output}'")
     return path
