@@ -9,17 +9,8 @@ from judging.wasserstein import sliced_wasserstein
 from torch import Tensor
 from torch.nn import functional as F
 
-# https://bottosson.github.io/posts/oklab/: linear sRGB to cones, and their roots to L, a, b.
-_CONES = (
-    (0.4122214708, 0.5363325363, 0.0514459929),
-    (0.2119034982, 0.6806995451, 0.1073969566),
-    (0.0883024619, 0.2817188376, 0.6299787005),
-)
-_OKLAB = (
-    (0.2104542553, 0.7936177850, -0.0040720468),
-    (1.9779984951, -2.4285922050, 0.4505937099),
-    (0.0259040371, 0.7827717662, -0.8086757660),
-)
+from overpaint.pictures.colour.oklab import CONES, LAB
+
 _BIN = 0.02  # edge of a tint in the plane of a and b; neighbours differ barely visibly
 _NEAR = 2  # bins around a tint that count as the same
 _LEAST = 1e-4  # share of a picture's pixels that makes a tint one of its own
@@ -30,8 +21,8 @@ def oklab(picture: Tensor) -> Tensor:
     linear = torch.where(
         picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055).clamp_min(0) ** 2.4
     )
-    cones = torch.einsum("ij,bjhw->bihw", linear.new_tensor(_CONES), linear)
-    return torch.einsum("ij,bjhw->bihw", linear.new_tensor(_OKLAB), cones.clamp_min(0) ** (1 / 3))
+    cones = torch.einsum("ij,bjhw->bihw", linear.new_tensor(CONES), linear)
+    return torch.einsum("ij,bjhw->bihw", linear.new_tensor(LAB), cones.clamp_min(0) ** (1 / 3))
 
 
 def palette_distance(picture: Tensor, painting: Tensor) -> float:

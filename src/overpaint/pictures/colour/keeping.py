@@ -197,8 +197,7 @@ def _without_colour(lab: Floats) -> Floats:
 
 def _blocks(picture: Picture | NDArray[np.uint8]) -> Iterator[slice]:
     height, width = picture.shape[:2]
-    step = max(1, _BLOCK // width)
-    return (slice(top, top + step) for top in range(0, height, step))
+    return deep.bands(width, height, _BLOCK)
 
 
 def _moved(picture: Picture, photo: Picture) -> Callable[[Floats], Floats]:

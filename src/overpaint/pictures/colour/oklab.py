@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 # Light in sRGB's primaries to that in three cones, and the roots of these to L, a, b.
-_CONES = np.array(
+CONES = np.array(
     [
         [0.4122214708, 0.5363325363, 0.0514459929],
         [0.2119034982, 0.6806995451, 0.1073969566],
         [0.0883024619, 0.2817188376, 0.6299787005],
     ]
 )
-_LAB = np.array(
+LAB = np.array(
     [
         [0.2104542553, 0.7936177850, -0.0040720468],
         [1.9779984951, -2.4285922050, 0.4505937099],
         [0.0259040371, 0.7827717662, -0.8086757660],
     ]
 )
-_LIGHT, _ROOTS = np.linalg.inv(_CONES), np.linalg.inv(_LAB)
+_LIGHT, _ROOTS = np.linalg.inv(CONES), np.linalg.inv(LAB)
 _HALVINGS = 14  # of the search for the border of what sRGB can show: finer than 16 bits of chroma
 _ROUNDING = 1e-5  # of light beyond [0, 1] that is none
 
@@ -66,7 +66,7 @@ def within_srgb(lab: Floats) -> Floats:
 
 def oklab_of_light(light: Floats) -> Floats:
     """Linear light in sRGB's primaries to L, a, b; any light, also what no screen can show."""
-    return _each(_LAB, np.cbrt(_each(_CONES, light)))
+    return _each(LAB, np.cbrt(_each(CONES, light)))
 
 
 def light_of_oklab(lab: Floats) -> Floats:

@@ -93,8 +93,8 @@ def in_few_bits(picture: DeepPicture) -> Picture:
     return in_8_bits(picture)
 
 
-def bands(width: int, height: int) -> Iterator[slice]:
+def bands(width: int, height: int, pixels: int = _BAND) -> Iterator[slice]:
     """Rows, from the top, so few at once that what is computed of them takes little memory."""
-    step = max(1, _BAND // max(1, width))
+    step = max(1, pixels // max(1, width))
     for top in range(0, height, step):
         yield slice(top, min(height, top + step))
