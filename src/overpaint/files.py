@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -34,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(
             dir=path.parent,
-            prefix=f".{path.stem[:20]}-",  # a name may be as long as the system allows already
+            prefix=_prefix(path),
             suffix=path.suffix,
         )
         os.close(handle)
@@ -196,8 +197,19 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Deletes what a killed process left of files that `replacing` was to put into a folder."""
+def remove_leftovers(place: Path) -> None:
+    """Deletes what a killed process left of files that `replacing` was to put at a place.
+
+    Args:
+        place: a folder of which no other process writes a file; or a file that none writes.
+    """
+    is_folder = place.is_dir()
+    folder, start = (place, ".") if is_folder else (place.parent, _prefix(place))
     for path in folder.glob(".*"):
-        if path.is_file() and _TEMPORARY.fullmatch(path.name):
+        if path.is_file() and path.name.startswith(start) and _TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def _prefix(path: Path) -> str:
+    """How the temporary names for a file begin: short, as its own may be as long as is allowed."""
+    return f".{path.stem[:20]}-{zlib.crc32(os.fsencode(path.name)):08x}-"

@@ -27,6 +27,7 @@ import overpaint.sweeps.trials
 from overpaint.callbacks.progress import Overall
 from overpaint.cli import run
 from overpaint.commands.batch import BATCH
+from overpaint.files import replacing
 from overpaint.losses.objective import Objective
 from overpaint.runs.stylize import stylize
 from overpaint.settings.reading import load_config
@@ -361,6 +362,9 @@ def test_a_batch_that_was_killed_goes_on_and_paints_nothing_twice(
         now = {path: path.stat().st_mtime_ns for path in done}
         assert now.items() >= made.items()
         made = now
+        with replacing(Path("out", "x_q.png")) as copying:
+            left = copying
+        left.write_text("as if it had been killed in the middle of writing a picture")
         number = server.start(given, log=log)
     assert server.wait(number) == 0, log.read_text()
     assert "Traceback" not in log.read_text()

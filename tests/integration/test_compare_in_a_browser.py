@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -210,7 +211,7 @@ def test_zooming_and_moving_one_picture_moves_all(open_page: Open) -> None:
     page.mouse.move(x, y)
     page.mouse.wheel(0, -100)
     page.keyboard.up("Control")
-    page.wait_for_function("document.documentElement.hasAttribute('data-zoomed')")
+    expect(page.locator("html")).to_have_attribute("data-zoomed", "")
 
 
 def test_one_run_is_shown_large_and_the_arrows_turn_to_the_others(open_page: Open) -> None:
@@ -270,9 +271,10 @@ def test_the_curves_are_logarithmic_switchable_and_read_under_the_pointer(open_p
     expect(hover).to_contain_text("step")
     expect(hover).to_contain_text("relu4_2 · 10 · 40")
     slide(page, 1)
-    page.wait_for_function(
-        "document.querySelector(\"[data-curve='loss/total'] > div\").layout.shapes[0].x0 === 10"
-    )
+    deadline = time.monotonic() + 10  # the page forbids eval, by which Playwright would wait
+    while plot.evaluate("one => one.layout.shapes[0].x0") != 10 and time.monotonic() < deadline:
+        page.wait_for_timeout(20)
+    assert plot.evaluate("one => one.layout.shapes[0].x0") == 10
 
 
 def cells(page: Page) -> list[list[str]]:

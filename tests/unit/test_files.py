@@ -116,6 +116,17 @@ def test_what_a_killed_process_was_writing_is_deleted_and_nothing_else(tmp_path:
     assert sorted(tmp_path.iterdir()) == sorted(mine)
 
 
+def test_what_was_left_of_one_file_is_deleted_and_nothing_of_its_neighbours(tmp_path: Path) -> None:
+    left = []
+    for name in ("a-name-of-twenty-and-more-characters.png", "a-name-of-twenty-and-others.png"):
+        with replacing(tmp_path / name) as temporary:
+            left.append(temporary)
+    for temporary in left:
+        temporary.write_text("as after a kill, or while another process writes it")
+    remove_leftovers(tmp_path / "a-name-of-twenty-and-more-characters.png")
+    assert [path.exists() for path in left] == [False, True]
+
+
 def test_a_files_hash_is_its_sha256(tmp_path: Path) -> None:
     path = tmp_path / "abc"
     path.write_bytes(b"abc")  # the first example of FIPS 180-4

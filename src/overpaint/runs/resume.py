@@ -86,6 +86,8 @@ def resume(
         job = _prepare(config, checkpoints, siblings, place)
         for part in (folder, folder / "snapshots", checkpoints.path):
             remove_leftovers(part)
+        if config.output.copy:
+            remove_leftovers(Path(config.output.copy))
         return carry_out(job, console=console, callbacks=callbacks)
 
 

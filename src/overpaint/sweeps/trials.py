@@ -24,7 +24,7 @@ from overpaint.errors import (
     WeightsError,
     brief,
 )
-from overpaint.files import write_bytes
+from overpaint.files import remove_leftovers, write_bytes
 from overpaint.interrupts import Interrupts
 from overpaint.records.environment import read_facts
 from overpaint.records.result import RunResult
@@ -134,6 +134,8 @@ def _run(
     """The run; None if it was done before."""
     callbacks: Sequence[pl.Callback] = [] if trial.report is None else [trial.report]
     folder = trial.folder
+    if trial.copy is not None:
+        remove_leftovers(trial.copy)  # of a process that was killed
     if (folder / "checkpoints" / "settings.yaml").is_file():
         moved = {} if trial.copy is None else {"output.copy": str(trial.copy)}
         return resume(folder, values=moved, console=console, callbacks=callbacks, siblings=siblings)
