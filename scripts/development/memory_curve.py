@@ -29,7 +29,7 @@ def device_ways(numbers: Sequence[int]) -> dict[str, str]:
 def serve_memory(connection: Connection, way: str, config_path: str, words: list[str]) -> None:
     """A measuring process: is sent numbers of steps, answers; None ends it.
 
-    Its answers are the seconds of a step, the most bytes held so far, and the pixels.
+    Its answers are the seconds of a step, the most bytes held beyond the imports, and the pixels.
     """
     import psutil
     import torch

@@ -115,9 +115,8 @@ class Pipe:
     def recv(self):
         return self.steps.pop(0)
     def send(self, answer):
-        for line in open("/proc/self/status"):  # getrusage's peak begins with that of the parent
-            if line.startswith("VmHWM"):
-                print(int(line.split()[1]) * 1024)
+        _, taken, _ = answer
+        print(taken)
 
 serve_memory(Pipe(), sys.argv[1], "default", sys.argv[2:])
 """

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 
 from overpaint.headroom import free_bytes
 
+# proc(5): what the kernel tells of this process, and by which its peak begins anew.
+_STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
 
 def reset_peak_memory(device: torch.device) -> None:
-    """Lets `peak_memory_bytes` count from here on, which only a CUDA device can."""
+    """Lets `peak_memory_bytes` count from here on, where the system can: CUDA devices and Linux."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
+        return
+    with suppress(OSError):  # other systems, and containers that forbid it
+        _CLEAR_REFS.write_text("5", "ascii")
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """The most memory held: on a CUDA device since the reset, else ever by this process.
+    """The most memory held: on a CUDA device, else by this process.
 
-    None where the system does not tell.
+    Since the reset, or ever where there can be none; None where the system does not tell.
     """
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    with suppress(OSError):
+        for line in _STATUS.read_text("utf-8", errors="replace").splitlines():
+            name, _, size = line.partition(":")
+            if name == "VmHWM":  # getrusage's begins with the parent's
+                return int(size.split()[0]) * 1024
     try:
         import resource
     except ImportError:  # Windows has no such module

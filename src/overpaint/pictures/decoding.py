@@ -38,18 +38,19 @@ _MISSING = {
 }
 
 
-def decoded(data: bytes, name: str | Path) -> Image.Image:
+def decoded(data: bytes, name: str | Path, *, max_pixels: int | None = None) -> Image.Image:
     """The first frame of a picture file, mode RGB, as `io.read_picture` describes it.
 
     Args:
         data: the whole file.
         name: of the file, for messages.
+        max_pixels: that a picture may have; by default as many as Pillow lets pass.
 
     Raises:
         ImageError: if it is empty, damaged, no picture, or too large to decode.
         NotEnoughMemoryError: if there is not enough memory to decode it.
     """
-    return _reading(data, name, None, _decoded)
+    return _reading(data, name, max_pixels, _decoded)
 
 
 def decoded_whole(

@@ -25,7 +25,7 @@ _SEARCHED = 150_000_000  # pixels; in a larger PNG texts behind them are not loo
 _USUAL_SIZES = 8192  # longer edges up to this are worth a thought
 
 
-def read_picture(path: str | Path) -> Image.Image:
+def read_picture(path: str | Path, *, max_pixels: int | None = None) -> Image.Image:
     """Reads the first frame of a picture as it is meant to look.
 
     Turned by its EXIF orientation, converted from its ICC profile to sRGB, laid over white where it
@@ -34,6 +34,7 @@ def read_picture(path: str | Path) -> Image.Image:
     Args:
         path: a JPEG, PNG, WebP, TIFF, BMP or GIF file, AVIF or HEIC where Pillow reads them; or a
             pipe, which is read once.
+        max_pixels: that it may have; by default as many as Pillow lets pass.
 
     Returns:
         A picture of mode RGB.
@@ -42,7 +43,15 @@ def read_picture(path: str | Path) -> Image.Image:
         ImageError: if the file is missing, empty, damaged, no picture, or too large to decode.
         NotEnoughMemoryError: if there is not enough memory to decode it.
     """
-    return decoded(read_bytes(path), path)
+    return decoded(read_bytes(path), path, max_pixels=max_pixels)
+
+
+def read_result(path: str | Path) -> Image.Image:
+    """Reads a picture that a run made or has accepted, which may be of any size.
+
+    Arguments and errors are otherwise those of `read_picture`.
+    """
+    return read_picture(path, max_pixels=ANY_SIZE)
 
 
 def read_whole(

@@ -15,7 +15,7 @@ import pydantic
 import yaml
 
 from overpaint.errors import ConfigError, ImageError, NotEnoughMemoryError, brief
-from overpaint.pictures.io import read_picture
+from overpaint.pictures.io import read_result
 
 State = Literal["done", "interrupted", "diverged", "unfinished", "damaged"]
 
@@ -158,7 +158,7 @@ def _result(path: Path, damages: list[str]) -> Path | None:
     if not os.path.isfile(path):
         return None
     try:
-        read_picture(path)
+        read_result(path)
     except (ImageError, NotEnoughMemoryError):
         damages.append("result.png cannot be read.")
         return None

@@ -14,7 +14,7 @@ from PIL import Image
 
 from overpaint.errors import ImageError, WriteError, brief
 from overpaint.files import write_bytes
-from overpaint.pictures.io import fit_size, read_picture, resize, size_of
+from overpaint.pictures.io import fit_size, read_result, resize, size_of
 
 if TYPE_CHECKING:
     import av
@@ -112,7 +112,7 @@ def _of_one_size(
 ) -> Iterator[Image.Image]:
     for path in pictures:
         try:
-            picture = read_picture(path)
+            picture = read_result(path)
         except ImageError:  # cut short when the run was
             continue
         yield _brought_to(size, picture)

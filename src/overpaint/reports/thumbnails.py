@@ -13,7 +13,7 @@ from typing import TypeVar
 from PIL import Image
 
 from overpaint.errors import ImageError, NotEnoughMemoryError
-from overpaint.pictures.io import fit_size, read_picture, resize, size_of
+from overpaint.pictures.io import fit_size, read_result, resize, size_of
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ def thumbnail(path: Path, kind: Kind, room: float) -> Thumbnail:
         ImageError: if it cannot be read.
     """
     try:
-        picture = read_picture(path)
+        picture = read_result(path)
     except NotEnoughMemoryError as error:
         raise ImageError(str(error)) from error
     most = min(kind.most, kind.share * room)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from overpaint.errors import ImageError
-from overpaint.pictures.io import read_picture
+from overpaint.pictures.io import read_result
 from overpaint.records.run_folder import pictures_by_step
 from overpaint.runs.kept import Kept
 from overpaint.tracking import keys
@@ -36,7 +36,7 @@ def catch_up(
                 logger.log_metrics(numbers, step=step)
         if step in pictures:
             try:
-                tracker.log_snapshot(step, read_picture(pictures[step]))
+                tracker.log_snapshot(step, read_result(pictures[step]))
             except ImageError:  # cut short when the run was
                 continue
     tracker.summarise({keys.rate_warning(one["kind"]): one["message"] for one in kept.findings})

@@ -13,7 +13,7 @@ from PIL import Image
 
 from overpaint.errors import ConfigError, ImageError, brief
 from overpaint.files import named_file, require_writable
-from overpaint.pictures.io import read_picture
+from overpaint.pictures.io import read_result
 from overpaint.records.environment import read_facts
 from overpaint.records.run_folder import frames_folder, pictures_by_step
 from overpaint.reports.film import FILM_SUFFIXES, film_suffix, has_h264, save_film
@@ -95,7 +95,7 @@ def _end(run: Path, pictures: dict[int, Path]) -> tuple[Image.Image | None, int]
         candidates.insert(0, (newest + 1 if done is None else done, result))
     for step, path in candidates:
         try:
-            return read_picture(path), step
+            return read_result(path), step
         except ImageError:  # not there, or cut short when the run was
             continue
     return None, 0

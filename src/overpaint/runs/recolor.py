@@ -16,8 +16,8 @@ from overpaint.pictures.colour.keeping import recolored_after
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.pictures.io import (
     fit_size,
-    read_picture,
     read_png_text,
+    read_result,
     resize,
     save_picture,
     size_of,
@@ -60,7 +60,7 @@ def recolor(
         raise ConfigError("recolor: name the photo behind the result, or the folder of its run.")
     photo = Path(os.path.expanduser(photo))
     path = _named(output, (picture, photo))
-    painted, original = read_picture(picture), read_picture(photo)
+    painted, original = read_result(picture), read_result(photo)
     if keep == "luminance":
         _require_shape(painted, original, picture, photo)
     original = resize(original, _size_for(painted, original, keep))

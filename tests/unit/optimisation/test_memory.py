@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import mmap
+import os
 import platform
 import subprocess
 import sys
@@ -9,7 +11,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from overpaint.optimisation.memory import keep_freed_memory, peak_memory_bytes
+from overpaint.optimisation.memory import (
+    keep_freed_memory,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
 
 CPU = torch.device("cpu")
 
@@ -65,13 +71,61 @@ def test_an_older_glibc_is_not_left_half_set(monkeypatch: pytest.MonkeyPatch) ->
     assert asked == [-3]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it in a second way")
-def test_peak_memory_is_what_the_system_counts_in_bytes() -> None:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    (peak,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    assert peak_memory_bytes(CPU) == pytest.approx(peak * 1024, rel=0.02)
+TELL_PEAK = """
+import torch
+from overpaint.optimisation.memory import peak_memory_bytes
+print(peak_memory_bytes(torch.device("cpu")))
+"""
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere peaks are told otherwise")
 
 
-def test_a_system_that_does_not_tell_gives_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def hold(size: int) -> None:
+    """Takes memory from the system, and gives it back."""
+    with mmap.mmap(-1, size) as block:
+        for start in range(0, size, mmap.PAGESIZE):
+            block[start] = 1
+
+
+@on_linux
+def test_peak_memory_is_in_bytes_and_outlasts_what_was_held() -> None:
+    reset_peak_memory(CPU)
+    held = peak_memory_bytes(CPU)
+    assert held is not None
+    hold(300 * 2**20)
+    peak = peak_memory_bytes(CPU)
+    assert peak is not None
+    assert 250 * 2**20 < peak - held < 350 * 2**20
+
+
+@on_linux
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="forbidden here")
+def test_peak_memory_counts_from_the_reset() -> None:
+    hold(300 * 2**20)
+    before = peak_memory_bytes(CPU)
+    reset_peak_memory(CPU)
+    after = peak_memory_bytes(CPU)
+    assert before is not None
+    assert after is not None
+    assert before - after > 250 * 2**20
+
+
+@on_linux
+def test_a_parents_peak_is_not_that_of_its_child() -> None:
+    child = "import subprocess, sys; bytearray(1 << 30); print(subprocess.run([sys.executable, "
+    child += "'-c', sys.argv[1]], capture_output=True, check=True, text=True).stdout)"
+    command = [sys.executable, "-c", child, TELL_PEAK]
+    told = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
+    assert 100 * 2**20 < int(told.stdout) < 900 * 2**20
+
+
+def test_a_system_that_does_not_tell_gives_no_number(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("overpaint.optimisation.memory._STATUS", tmp_path / "status")
+    monkeypatch.setattr("overpaint.optimisation.memory._CLEAR_REFS", tmp_path / "no" / "clear_refs")
+    reset_peak_memory(CPU)
+    if sys.platform != "win32":
+        assert peak_memory_bytes(CPU) > 2**20  # type: ignore[operator]
     monkeypatch.setitem(sys.modules, "resource", None)
     assert peak_memory_bytes(CPU) is None
