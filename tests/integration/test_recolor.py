@@ -14,7 +14,15 @@ from PIL import Image
 
 from overpaint.cli import run
 from overpaint.pictures.colour.keeping import recolored_after
-from overpaint.pictures.io import read_picture, read_png_text, resize, size_of
+from overpaint.pictures.deep.picture import DeepPicture
+from overpaint.pictures.io import (
+    read_picture,
+    read_png_text,
+    read_whole,
+    resize,
+    save_picture,
+    size_of,
+)
 from overpaint.runs.like import config_like
 from overpaint.runs.recolor import recolor
 from overpaint.runs.stylize import stylize
@@ -49,6 +57,26 @@ def test_other_formats_are_written(painted: Path, photo: Path, tmp_path: Path, e
     found = read_picture(recolor(painted, photo, tmp_path / f"out{ending}"))
     exact = read_picture(recolor(painted, photo, tmp_path / "out.png"))
     assert np.abs(np.asarray(found, float) - np.asarray(exact, float)).mean() < 12
+
+
+@pytest.mark.parametrize("keep", ["luminance", "statistics", "histogram"])
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_16_bits_and_resolution_stay(
+    painted: Path, photo: Path, tmp_path: Path, keep: str, suffix: str
+) -> None:
+    shallow = np.asarray(read_picture(painted), np.uint16)
+    levels = (shallow.transpose(2, 0, 1) * 257).clip(max=65000) + 40  # between two levels of 8 bits
+    deep = tmp_path / f"deep{suffix}"
+    save_picture(DeepPicture(np.ascontiguousarray(levels)), deep, resolution=(300, 300))
+    out = recolor(deep, photo, tmp_path / f"out{suffix}", keep=keep)
+    found = read_whole(out)
+    assert isinstance(found, DeepPicture)
+    assert len(np.unique(found.levels)) > 300
+    with Image.open(out) as file:
+        assert file.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    save_picture(read_picture(deep), deep)
+    exact = np.asarray(read_picture(recolor(deep, photo, tmp_path / "out.png", keep=keep)), int)
+    assert np.median(np.abs((found.levels / 257).transpose(1, 2, 0) - exact)) < 8
 
 
 def test_a_run_folder_has_its_photo_and_its_png_keeps_what_it_says(

@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import ExifTags, Image
@@ -48,7 +49,7 @@ class Carried:
     """Without location, thumbnail and what makers hide; upright. None if there is none."""
 
 
-def carried(data: bytes, name: str) -> Carried:
+def carried(data: bytes, name: str | Path) -> Carried:
     """Reads what a result may keep of a photo; what is damaged is left out.
 
     Args:

@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from overpaint.errors import ConfigError, ImageError
 from overpaint.files import file_sha256, named_file, require_writable
+from overpaint.pictures.carried import Carried, carried
 from overpaint.pictures.colour.keeping import recolored_after
+from overpaint.pictures.deep.picture import Picture
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.pictures.io import (
     fit_size,
+    read_bytes,
     read_png_text,
-    read_result,
+    read_whole_result,
     resize,
     save_picture,
     size_of,
@@ -39,7 +40,7 @@ def recolor(
         result: a picture, or the folder of a run, whose `result.png` it is then.
         photo: of any size; None for the photo of the run.
         output: the file to write, .png, .jpg, .webp or .tif. What a run wrote into the PNG of its
-            result stands in a PNG again.
+            result stands in a PNG again; bits per channel, resolution and EXIF are the result's.
         keep: `luminance`: the lightness of the result, the chroma of the photo, which then has the
             same shape; `statistics` or `histogram`: as of the setting `color.keep`.
 
@@ -60,12 +61,14 @@ def recolor(
         raise ConfigError("recolor: name the photo behind the result, or the folder of its run.")
     photo = Path(os.path.expanduser(photo))
     path = _named(output, (picture, photo))
-    painted, original = read_result(picture), read_result(photo)
+    painted, original = read_whole_result(picture), read_whole_result(photo)
     if keep == "luminance":
         _require_shape(painted, original, picture, photo)
     original = resize(original, _size_for(painted, original, keep))
     recolored = recolored_after(painted, original, keep)
-    save_picture(recolored, path, {**_text_of(picture), **recolored_text(keep, photo.name)})
+    text = {**_text_of(picture), **recolored_text(keep, photo.name)}
+    beside = carried(read_bytes(picture), picture) if picture.is_file() else Carried()
+    save_picture(recolored, path, text, resolution=beside.resolution, exif=beside.exif)
     logger.info("Recoloured: %s (%s of '%s')", path, keep, photo)
     return path
 
@@ -97,7 +100,7 @@ def _photo_of(run: Path) -> Path:
     return Path(name)
 
 
-def _size_for(painted: Image.Image, original: Image.Image, keep: str) -> tuple[int, int]:
+def _size_for(painted: Picture, original: Picture, keep: str) -> tuple[int, int]:
     """The (height, width) at which a photo gives its colours: the result's, or none larger."""
     if keep == "luminance":
         return size_of(painted)
@@ -105,7 +108,7 @@ def _size_for(painted: Image.Image, original: Image.Image, keep: str) -> tuple[i
     return fit_size(size_of(original), long_edge)
 
 
-def _require_shape(painted: Image.Image, original: Image.Image, picture: Path, photo: Path) -> None:
+def _require_shape(painted: Picture, original: Picture, picture: Path, photo: Path) -> None:
     """Says that a photo lies pixel for pixel under a result.
 
     Raises:

@@ -143,12 +143,10 @@ def brought_to(
         way = in_luminance_of
     if keep == "none":
         return painting
-    values = way(as_array(painting), as_array(photo))
-    found = as_picture(values) if isinstance(painting, Image.Image) else _as_deep(values)
-    return cast(_Kind, found)
+    return _of_a_kind(painting, way(as_array(painting), as_array(photo)))
 
 
-def recolored_after(result: Image.Image, photo: Image.Image, keep: str) -> Image.Image:
+def recolored_after(result: _Kind, photo: deep.Picture, keep: str) -> _Kind:
     """A finished picture in the colours of a photo; arguments and errors are those of `brought_to`.
 
     With `luminance` it keeps its own lightness and has the photo's chroma, place by place; the
@@ -156,7 +154,13 @@ def recolored_after(result: Image.Image, photo: Image.Image, keep: str) -> Image
     """
     ways = {**_WAYS, "luminance": with_chroma}
     way = lookup({name: ways[name] for name in ways if name != "none"}, keep, "--keep")
-    return as_picture(way(as_array(result), as_array(photo)))
+    return _of_a_kind(result, way(as_array(result), as_array(photo)))
+
+
+def _of_a_kind(picture: _Kind, values: Picture) -> _Kind:
+    """An array as a picture of as many bits as another one."""
+    found = as_picture(values) if isinstance(picture, Image.Image) else _as_deep(values)
+    return cast(_Kind, found)
 
 
 def as_array(image: deep.Picture) -> Picture:
