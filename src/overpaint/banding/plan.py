@@ -15,7 +15,7 @@ from itertools import accumulate
 _VALUES = 1 << 22
 # Rows at least: of what a block computes for a band, one row in so many is computed for two of
 # them for each convolution but the last.
-_LEAST_ROWS = 24
+_LEAST_ROWS = 48
 _SMALLEST = 8  # where memory is too short for those
 # Bytes a pixel that do not depend on the plan, in float32: the picture, its gradient, Adam's two
 # moments, the picture before the step and the last good one; and a few copies of the pictures.
@@ -24,7 +24,7 @@ _INDEX = 8  # bytes of where a pooling found its largest value
 _CHOICE = 2  # bits of the same in a band
 # Blocks in bands where that is asked for: most of the memory. The fourth costs a tenth more time,
 # saves a third of what is left, and follows where a step would take more than this many bytes.
-_BANDED, _ROOMY = 3, 3 * 10**9
+_BANDED, _ROOMY = 3, 3_200_000_000
 # What the allocator holds beside what is asked for: measured, docs/large_pictures.md.
 _SLACK = 1.15
 

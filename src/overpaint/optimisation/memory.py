@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 
 from overpaint.headroom import free_bytes
 
+_LARGE = 1 << 19  # pixels from which a step takes longer than looking for what is left
 # proc(5): what the kernel tells of this process, and by which its peak begins anew.
 _STATUS, _CLEAR_REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
@@ -51,6 +53,20 @@ def free_memory_bytes(device: torch.device) -> int | None:
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(free + idle)
     return free_bytes() if device.type == "cpu" else None
+
+
+def free_what_is_left(long_edge: int) -> None:
+    """Gives back what earlier fits hold, before one that is large.
+
+    Lightning's objects form rings, which outlive their fit until the collector comes by: of a large
+    picture gigabytes. Looking takes 5 ms in a command, 0.2 s in a process that did not import by
+    `loading.uncollected`.
+
+    Args:
+        long_edge: of the picture to come, in pixels.
+    """
+    if long_edge**2 >= _LARGE:
+        gc.collect()
 
 
 def keep_freed_memory() -> bool:

@@ -32,7 +32,11 @@ from overpaint.optimisation.compiling import compiled_measure, is_compiling_want
 from overpaint.optimisation.device import autocast, choose_device, device_name, exact_cudnn
 from overpaint.optimisation.fit import fit, quiet_lightning
 from overpaint.optimisation.guard import Divergence
-from overpaint.optimisation.memory import peak_memory_bytes, reset_peak_memory
+from overpaint.optimisation.memory import (
+    free_what_is_left,
+    peak_memory_bytes,
+    reset_peak_memory,
+)
 from overpaint.optimisation.module import StyleTransferModule
 from overpaint.optimisation.schedule import Scale, plan_scales, replanned
 from overpaint.optimisation.verdicts import Finding
@@ -182,6 +186,7 @@ class _Pyramid:
     def prepare(self, scale: Scale) -> None:
         """The targets at one size, and the picture so far brought to it."""
         config = self._config
+        free_what_is_left(scale.long_edge)
         sized = self._sized
         if scale.long_edge != config.image.size:
             sized = self._inputs.at(scale.long_edge, style_scale=config.style.scale)

@@ -40,9 +40,9 @@ def test_what_is_planned_fits_or_is_the_least_that_there_is(
 
 
 def test_a_wide_picture_has_lower_bands_and_never_lower_than_the_halo_is_worth() -> None:
-    narrow, wide, huge = (plan(8000, width).heights for width in (500, 2000, 20_000))
-    assert narrow[0] > wide[0] > huge[0] == 24
-    assert huge[:4] == (24, 24, 48, 48)
+    narrow, wide, huge = (plan(8000, width).heights for width in (500, 1000, 20_000))
+    assert narrow[0] > wide[0] > huge[0] == 48
+    assert huge[:4] == (48, 48, 96, 96)
 
 
 def test_memory_grows_with_the_pixels_and_no_more_than_that() -> None:
@@ -51,7 +51,7 @@ def test_memory_grows_with_the_pixels_and_no_more_than_that() -> None:
         for size in (1024, 2048, 4096, 8192, 16384)
     ]
     assert per_pixel == sorted(per_pixel, reverse=True)
-    assert per_pixel[2] < 1.1 * per_pixel[-1]
+    assert per_pixel[2] < 1.15 * per_pixel[-1]
 
 
 def test_a_small_step_is_fast_and_a_large_one_spares_memory() -> None:

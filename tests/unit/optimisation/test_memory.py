@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import platform
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from overpaint.optimisation.memory import (
+    free_what_is_left,
     keep_freed_memory,
     peak_memory_bytes,
     reset_peak_memory,
@@ -117,6 +120,22 @@ def test_a_parents_peak_is_not_that_of_its_child() -> None:
     command = [sys.executable, "-c", child, TELL_PEAK]
     told = subprocess.run(command, capture_output=True, check=True, text=True, timeout=120)
     assert 100 * 2**20 < int(told.stdout) < 900 * 2**20
+
+
+def test_rings_are_given_back_before_a_large_picture_and_not_before_each() -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.own = self
+
+    gone = weakref.ref(Ring())
+    gc.disable()
+    try:
+        free_what_is_left(256)
+        assert gone() is not None
+        free_what_is_left(1024)
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_a_system_that_does_not_tell_gives_no_number(
