@@ -9,7 +9,7 @@ import torch
 
 from overpaint.building.encoder import build_encoder, used_layers
 from overpaint.building.objective import StyleTargets
-from overpaint.callbacks.progress import Overall
+from overpaint.callbacks.progress import Watcher
 from overpaint.encoder.choosing import find_encoder
 from overpaint.encoder.layers import convolutions_up_to
 from overpaint.encoder.vgg import Vgg19Features
@@ -56,13 +56,13 @@ class Shelf:
 
 @dataclass(frozen=True)
 class Siblings:
-    """What a run has in common with those that are made before and after it in one process."""
+    """What a run has in common with those that are made beside, before and after it."""
 
     group: str | None = None
     """Of their W&B runs, where no other is asked for."""
     shelf: Shelf | None = None
-    overall: Overall | None = None
-    """What shows how far all of them are."""
+    overall: Watcher | None = None
+    """What follows how far all of them are."""
 
 
 ALONE = Siblings()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import importlib.util
 import logging
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from rich.console import Console
@@ -19,7 +20,12 @@ from overpaint.optimisation.schedule import Scale, share_of_work
 
 logger = logging.getLogger(__name__)
 
-_WINDOW = 3600.0  # seconds by which the time left of several runs is told; one may take minutes
+
+class Watcher(Protocol):
+    """Follows how far a run is that is one of several."""
+
+    def show(self, share: float, told: str) -> None:
+        """Takes in the share of its work that is done, from 0 to 1, and what else there is."""
 
 
 class ShowProgress(pl.Callback):
@@ -30,8 +36,8 @@ class ShowProgress(pl.Callback):
         console: a terminal, or a notebook with ipywidgets, draws the bar; a notebook without them
             prints lines; None or anything else means log lines.
         lines: how many lines at most where there is no bar; the first and last step count.
-        overall: where the run is one of several, what shows how far all of them are; then there is
-            nothing else.
+        overall: where the run is one of several, what follows how far all of them are; then there
+            is nothing else.
     """
 
     def __init__(
@@ -40,7 +46,7 @@ class ShowProgress(pl.Callback):
         *,
         console: Console | None = None,
         lines: int = 11,
-        overall: Overall | None = None,
+        overall: Watcher | None = None,
     ) -> None:
         self._steps = steps
         self._every = max(1, math.ceil(steps / max(1, lines - 1)))
@@ -114,34 +120,38 @@ class ShowProgress(pl.Callback):
 
 
 class Overall:
-    """How far several runs are, one after the other: one bar, or a line after each.
+    """How far several runs are, one or more at a time: one bar, or a line after each.
 
     Args:
         total: how many there are.
         done: how many of them were done before.
+        at_once: how many are under way at a time.
         console: a terminal draws the bar; None or anything else means log lines.
     """
 
-    def __init__(self, total: int, *, done: int = 0, console: Console | None = None) -> None:
+    def __init__(
+        self, total: int, *, done: int = 0, at_once: int = 1, console: Console | None = None
+    ) -> None:
         self._total = total
         self._done = self._done_before = done
+        self._at_once = at_once
         self._began = time.monotonic()
+        self._shares: dict[int, float] = {}  # of the runs under way, by their numbers
         self._bar = None
         if console is not None and _can_draw(console):
             self._bar = Progress(
                 TextColumn("{task.fields[count]}/{task.total:.0f} pictures"),
                 BarColumn(bar_width=24),
                 TextColumn("{task.fields[told]}"),
-                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[left]}"),
                 console=console,
-                speed_estimate_period=_WINDOW,
             )
 
     def __enter__(self) -> Overall:
         if self._bar:
             self._bar.start()
             self._task = self._bar.add_task(
-                "", total=self._total, completed=self._done, count=self._done, told=""
+                "", total=self._total, completed=self._done, count=self._done, told="", left=""
             )
         return self
 
@@ -149,25 +159,50 @@ class Overall:
         if self._bar:
             self._bar.stop()
 
-    def show(self, share: float, told: str) -> None:
+    def begin(self) -> None:
+        """Starts the clock, where something else took time until now."""
+        self._began = time.monotonic()
+
+    def show(self, share: float, told: str, *, number: int = 0) -> None:
         """Moves on within a run.
 
         Args:
             share: of its work that is done, from 0 to 1.
             told: what else there is to say.
+            number: of the run, where several are under way.
         """
+        self._shares[number] = share
         if self._bar:
-            self._bar.update(self._task, completed=self._done + share, told=told)
+            self._bar.update(self._task, completed=self._work, told=told, left=self._left())
 
-    def count(self) -> None:
+    def count(self, number: int = 0) -> None:
         """Moves on by a run."""
         self._done += 1
+        self._shares.pop(number, None)
         if self._bar:
-            self._bar.update(self._task, completed=self._done, count=self._done)
+            self._bar.update(self._task, completed=self._work, count=self._done, left=self._left())
             return
-        each = (time.monotonic() - self._began) / (self._done - self._done_before)
-        left = (self._total - self._done) * each
-        logger.info("%d/%d pictures  %s left", self._done, self._total, _in_words(left))
+        logger.info("%d/%d pictures  %s", self._done, self._total, self._left())
+
+    @property
+    def _work(self) -> float:
+        """Runs that are done, and what is done of others."""
+        return self._done + sum(self._shares.values())
+
+    def _left(self) -> str:
+        """The time left, by what was done here so far."""
+        done_here = self._work - self._done_before
+        if not done_here:
+            return ""
+        # Each takes so long with as many others beside it as there are.
+        each = (time.monotonic() - self._began) / done_here * self._at_once
+        ends = [each * (1 - share) for share in self._shares.values()]
+        waiting = self._total - self._done - len(ends)
+        ends += [0.0] * (self._at_once - len(ends))
+        heapq.heapify(ends)
+        for _ in range(waiting):
+            heapq.heapreplace(ends, ends[0] + each)
+        return f"{_in_words(max(ends))} left"
 
 
 def _in_words(seconds: float) -> str:

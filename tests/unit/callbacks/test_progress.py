@@ -11,7 +11,8 @@ import torch
 from fits import MakeModule, fit
 from rich.console import Console
 
-from overpaint.callbacks.progress import ShowProgress
+import overpaint.callbacks.progress
+from overpaint.callbacks.progress import Overall, ShowProgress
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -112,3 +113,65 @@ def test_the_terminal_is_given_back_after_an_error(
         fit(make_module(steps=4), 4, Fails(), ShowProgress(4, console=terminal))
     drawn = terminal.file.getvalue()  # type: ignore[attr-defined]
     assert drawn.rindex(SHOW_CURSOR) > drawn.rindex(HIDE_CURSOR)
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr(overpaint.callbacks.progress.time, "monotonic", lambda: self.now)
+
+
+def test_the_time_left_of_runs_is_that_of_those_to_come(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock(monkeypatch)
+    with caplog.at_level(logging.INFO, logger="overpaint"):
+        overall = Overall(10, done=5)
+        for seconds in (10, 20):
+            clock.now += seconds
+            overall.count()
+    assert lines_of(caplog) == ["6/10 pictures  40 s left", "7/10 pictures  45 s left"]
+
+
+def test_of_several_runs_at_a_time_it_is_until_the_last_one_is_done(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock(monkeypatch)
+    with caplog.at_level(logging.INFO, logger="overpaint"):
+        overall = Overall(5, at_once=2)
+        clock.now += 7
+        overall.begin()  # until now they were being started
+        clock.now += 10
+        overall.show(1.0, "", number=2)
+        overall.count(1)
+        overall.count(2)
+        clock.now += 5
+        overall.show(0.5, "", number=3)
+        overall.show(0.5, "", number=4)
+        clock.now += 5
+        overall.show(1.0, "", number=4)
+        overall.count(3)
+        overall.count(4)
+    assert lines_of(caplog) == [
+        "1/5 pictures  20 s left",
+        "2/5 pictures  20 s left",
+        "3/5 pictures  10 s left",
+        "4/5 pictures  10 s left",
+    ]
+
+
+def test_a_terminal_shows_the_share_of_several_runs_in_one_bar(
+    terminal: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    with Overall(4, done=1, at_once=2, console=terminal) as overall:
+        clock.now += 30
+        overall.show(0.5, "2 at a time", number=2)
+        overall.show(0.25, "2 at a time", number=3)
+        assert overall._bar is not None
+        assert overall._bar.tasks[0].completed == 1.75
+    drawn = terminal.file.getvalue()
+    last = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn).splitlines()[-1]
+    assert re.search(r"1/4 pictures ━.* 2 at a time 2 min left", last), last
