@@ -47,6 +47,11 @@ def set_up_logging(console: Console) -> None:
     """Shows the package's log lines on a console, from the level that NEURAL_STYLE_LOG names."""
     handler = _ConsoleHandler(console)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    log_to(handler)
+
+
+def log_to(handler: logging.Handler) -> None:
+    """Gives the package's log lines to a handler alone, from the level that is asked for."""
     root = logging.getLogger("overpaint")
     root.handlers = [handler]
     level = os.environ.get("NEURAL_STYLE_LOG", "INFO").upper()

@@ -1,4 +1,4 @@
-"""The processes that a run starts beside its own, on its machine."""
+"""Processes that are started beside this one, on its machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from overpaint.processes.places import Place, as_text
@@ -20,6 +20,47 @@ _LOOKS = 0.3  # seconds between two looks at the others
 # What a process that waits for a GPU cannot be told; it is ended after so many seconds.
 _PATIENCE = 30.0
 _FAILED = 1
+
+
+def start_module(
+    words: Sequence[str],
+    *,
+    stdin: int,
+    stdout: int,
+    stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Starts a module as a program that finds this package, in a session of its own.
+
+    Ctrl-C does not reach it there; who starts it has to tell it.
+
+    Args:
+        words: the name of the module, and what it is told.
+        stdin: as `subprocess.Popen` takes it.
+        stdout: likewise.
+        stderr: likewise; None: that of this process.
+        env: further environment variables.
+    """
+    source = str(Path(__file__).resolve().parents[2])
+    paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return subprocess.Popen(
+        [sys.executable, "-m", *words],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), **(env or {})},
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
+def ending(status: int) -> str:
+    """How a process ended, by its exit status: `with status 3`, `by SIGKILL`."""
+    if status >= 0:
+        return f"with status {status}"
+    try:
+        return f"by {signal.Signals(-status).name}"
+    except ValueError:  # one of the system's that Python has no name for
+        return f"by signal {-status}"
 
 
 class Workers:
@@ -36,19 +77,9 @@ class Workers:
     """
 
     def __init__(self, words: Sequence[str], places: Sequence[Place]) -> None:
-        source = str(Path(__file__).resolve().parents[2])
-        paths = [source, *filter(None, [os.environ.get("PYTHONPATH")])]
+        nothing = subprocess.DEVNULL
         self._processes = [
-            (
-                place,
-                subprocess.Popen(
-                    [sys.executable, "-m", *words, as_text(place)],
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                    start_new_session=True,
-                ),
-            )
+            (place, start_module([*words, as_text(place)], stdin=nothing, stdout=nothing))
             for place in places
         ]
         self._is_closed = threading.Event()
@@ -59,10 +90,7 @@ class Workers:
         for place, process in self._processes:
             status = process.poll()
             if status:
-                how = f"with status {status}"
-                if status < 0:
-                    how = f"by {signal.Signals(-status).name}"
-                return f"process {place.number + 1} of {place.processes} ended {how}"
+                return f"process {place.number + 1} of {place.processes} ended {ending(status)}"
         return None
 
     def close(self, patience: float = 10.0) -> None:
