@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import psutil
@@ -27,6 +28,37 @@ _ALLOCATORS = (
 )
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """How many processes like this one take of the same memory at the same time."""
+
+    machine: int = 1
+    device: int = 1
+    """Of them, those that take of the same GPU."""
+
+    @property
+    def told(self) -> str:
+        """Behind "3.2 GB are free here"."""
+        return f" for each of {self.machine} pictures at a time" if self.machine > 1 else ""
+
+
+_sharing = Sharing()
+
+
+def share_memory(sharing: Sharing) -> None:
+    """Lets this process reckon with its share of what is free from now on.
+
+    Several that look at the same moment all see the same memory.
+    """
+    global _sharing
+    _sharing = sharing
+
+
+def sharing() -> Sharing:
+    """With how many others this process shares memory."""
+    return _sharing
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, whoever raised it."""
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -40,6 +72,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 def free_bytes() -> int | None:
     """The memory that this process may still take, or None where the system does not tell.
 
+    Of what several processes may take, it is one's share.
+
     The smallest of what the machine has free (swap counted), of what its control groups leave, and
     of its own limits (`ulimit -v`, `ulimit -d`). Outside Linux, where what is free says little
     about what can be had, it is the machine's whole memory less what the process holds.
@@ -49,16 +83,17 @@ def free_bytes() -> int | None:
         held = process.memory_info()
         machine = psutil.virtual_memory()
         if sys.platform != "linux":
-            return max(0, int(machine.total - held.rss))
-        found = [machine.available + psutil.swap_memory().free]
+            return max(0, int(machine.total - held.rss) // _sharing.machine)
+        shared = [machine.available + psutil.swap_memory().free]
+        own = []
         for limit, used in ((psutil.RLIMIT_AS, held.vms), (psutil.RLIMIT_DATA, held.data)):
             soft, _ = process.rlimit(limit)
             if soft != psutil.RLIM_INFINITY:
-                found.append(soft - used)
+                own.append(soft - used)
     except (psutil.Error, OSError, ValueError, RuntimeError):  # no /proc, say
         return None
-    found += _left_by_cgroups(_CGROUPS, _OWN_CGROUPS)
-    return max(0, int(min(found)))
+    shared += _left_by_cgroups(_CGROUPS, _OWN_CGROUPS)
+    return max(0, int(min([min(shared) // _sharing.machine, *own])))
 
 
 def _left_by_cgroups(mounted: Path, own: Path) -> Iterator[int]:

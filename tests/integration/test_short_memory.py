@@ -16,6 +16,7 @@ import torch
 from overpaint.building.memory import require_memory, shortage_told
 from overpaint.errors import NotEnoughMemoryError
 from overpaint.exits import FAILED, status_of
+from overpaint.headroom import Sharing
 from overpaint.pictures.inputs import Inputs, load_inputs
 from overpaint.runs.paint import paint
 from overpaint.runs.stylize import stylize
@@ -255,3 +256,14 @@ def test_a_shortage_is_one_line_and_exit_status_1(
     assert status_of(act) == FAILED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
+
+
+def test_a_picture_beside_others_is_told_its_share(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config("image.size=4096")
+    set_free(monkeypatch, 10**8)
+    monkeypatch.setattr("overpaint.headroom._sharing", Sharing(machine=4))
+    told = r"100 MB are free here for each of 4 pictures at a time; "
+    with pytest.raises(NotEnoughMemoryError, match=told):
+        require_memory(config, read(config))

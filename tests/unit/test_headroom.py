@@ -10,7 +10,7 @@ import psutil
 import pytest
 import torch
 
-from overpaint.headroom import _left_by_cgroups, free_bytes, in_words, is_out_of_memory
+from overpaint.headroom import Sharing, _left_by_cgroups, free_bytes, in_words, is_out_of_memory
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux tells")
 
@@ -87,6 +87,25 @@ def test_elsewhere_it_is_the_whole_memory_less_what_is_held(
     monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=lambda: held))
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=1000, available=1))
     assert free_bytes() == 700
+
+
+@on_linux
+def test_of_what_several_processes_may_take_it_is_a_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = SimpleNamespace(vms=300, data=0)
+    process = SimpleNamespace(
+        memory_info=lambda: own,
+        rlimit=lambda limit: (550 if limit == psutil.RLIMIT_AS else psutil.RLIM_INFINITY, 0),
+    )
+    monkeypatch.setattr(psutil, "Process", lambda: process)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1100))
+    monkeypatch.setattr(psutil, "swap_memory", lambda: SimpleNamespace(free=100))
+    monkeypatch.setattr("overpaint.headroom._left_by_cgroups", lambda *_: [2000])
+    monkeypatch.setattr("overpaint.headroom._sharing", Sharing(machine=6))
+    assert free_bytes() == 200
+    monkeypatch.setattr("overpaint.headroom._sharing", Sharing(machine=2))
+    assert free_bytes() == 250, "the limit of this process alone"
 
 
 @pytest.mark.parametrize("error", [psutil.AccessDenied(), FileNotFoundError(), RuntimeError()])

@@ -11,7 +11,7 @@ from overpaint.banding.shares import rows_at_most
 from overpaint.building.bands import foresee
 from overpaint.building.encoder import used_layers
 from overpaint.errors import NotEnoughMemoryError
-from overpaint.headroom import in_words, is_out_of_memory
+from overpaint.headroom import in_words, is_out_of_memory, sharing
 from overpaint.optimisation.device import choose_device
 from overpaint.optimisation.footprint import largest_edge
 from overpaint.optimisation.memory import free_memory_bytes
@@ -44,7 +44,7 @@ def require_memory(config: Config, inputs: Inputs, setting: SizeSetting = "image
     if free is not None and _CLEARLY * needed > free:
         raise NotEnoughMemoryError(
             f"{setting}: {size} needs about {in_words(needed)} of memory, and {in_words(free)} are "
-            f"free here; {_way_out(config, inputs, setting, free, size)}"
+            f"free here{sharing().told}; {_way_out(config, inputs, setting, free, size)}"
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from overpaint.headroom import free_bytes
+from overpaint.headroom import free_bytes, sharing
 
 _LARGE = 1 << 19  # pixels from which a step takes longer than looking for what is left
 # proc(5): what the kernel tells of this process, and by which its peak begins anew.
@@ -51,7 +51,7 @@ def free_memory_bytes(device: torch.device) -> int | None:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(free + idle)
+        return int(free) // sharing().device + int(idle)
     return free_bytes() if device.type == "cpu" else None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from overpaint.errors import ImageError, NotEnoughMemoryError, brief
-from overpaint.headroom import free_bytes, in_words
+from overpaint.headroom import free_bytes, in_words, sharing
 from overpaint.pictures.deep.libvips import DeepFile
 from overpaint.pictures.deep.picture import DeepPicture, Picture
 from overpaint.pictures.deep.widening import deep_file, from_file, from_grey, through, wide_profile
@@ -189,7 +189,7 @@ def _require_room(size: tuple[int, int]) -> None:
     if free is not None and needed > free:
         raise NotEnoughMemoryError(
             f"{size[0]}x{size[1]} pixels take {in_words(needed)} of memory to open, and "
-            f"{in_words(free)} are free here; scale the picture down to some "
+            f"{in_words(free)} are free here{sharing().told}; scale the picture down to some "
             f"{free // _BYTES_A_PIXEL // 1_000_000} megapixels."
         )
 

@@ -13,7 +13,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from overpaint.headroom import Sharing
 from overpaint.optimisation.memory import (
+    free_memory_bytes,
     free_what_is_left,
     keep_freed_memory,
     peak_memory_bytes,
@@ -148,3 +150,15 @@ def test_a_system_that_does_not_tell_gives_no_number(
         assert peak_memory_bytes(CPU) > 2**20  # type: ignore[operator]
     monkeypatch.setitem(sys.modules, "resource", None)
     assert peak_memory_bytes(CPU) is None
+
+
+def test_processes_on_one_gpu_each_reckon_with_a_share_of_what_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (9000, 10000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 500)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 400)
+    device = torch.device("cuda", 0)
+    assert free_memory_bytes(device) == 9100
+    monkeypatch.setattr("overpaint.headroom._sharing", Sharing(machine=8, device=3))
+    assert free_memory_bytes(device) == 3100, "and what it holds already and does not use"
