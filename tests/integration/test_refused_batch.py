@@ -62,6 +62,18 @@ def test_a_batch_that_cannot_be_made_says_why(
     assert told.format(tmp_path) in refused(["batch", *words], cwd=tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [[], ["trainer.devices=2"]], ids=str)
+def test_a_batch_that_torchrun_has_started_more_than_once_is_none(
+    words: list[str], tmp_path: Path, photo: Path, painting: Path
+) -> None:
+    folders(tmp_path, photo, painting)
+    started = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}
+    told = refused(["batch", *BOTH, *words], cwd=tmp_path, env=started)
+    assert "torchrun has started 2 processes, and each would paint the same pictures" in told
+    assert "--shard I/N" in told
+
+
 HEAD = "content,style\n"
 ROW = "photos/photo.png,paintings/painting.png\n"
 TABLES: list[tuple[str, str]] = [

@@ -14,7 +14,7 @@ from overpaint.errors import ConfigError
 from overpaint.exits import DONE, FAILED, INTERRUPTED
 from overpaint.loading import uncollected
 from overpaint.starting import interrupts_quit
-from overpaint.sweeps.batch_plan import BatchPlan, check_plan, read_shard
+from overpaint.sweeps.batch_plan import BatchPlan, check_plan, read_shard, require_one_process
 from overpaint.sweeps.pairs import Pair, each_with_each, pairs_of
 from overpaint.version import __version__
 from overpaint.words import part_words
@@ -79,6 +79,7 @@ Ctrl-C, 143 after SIGTERM (all pictures are kept).""",
 
 
 def _batch(arguments: argparse.Namespace, console: Console) -> int:
+    require_one_process(os.environ)
     with interrupts_quit():
         plan = _plan(arguments)
         check_plan(plan)

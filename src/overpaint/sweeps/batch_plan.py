@@ -194,3 +194,20 @@ def read_shard(text: str | None) -> tuple[int, int]:
         hint = "; parts are counted from 1: `#SBATCH --array=1-N`" if part == 0 else ""
         raise ConfigError(f"--shard: there is no part {part} of {parts}{hint}.")
     return part, parts
+
+
+def require_one_process(environment: Mapping[str, str]) -> None:
+    """Refuses to be one of several processes that would all paint the same pictures.
+
+    Args:
+        environment: the variables of this process.
+
+    Raises:
+        ConfigError: if torchrun has started more than one.
+    """
+    number = environment.get("WORLD_SIZE", "1")
+    if "TORCHELASTIC_RUN_ID" in environment and number != "1":
+        raise ConfigError(
+            f"torchrun has started {number} processes, and each would paint the same pictures; "
+            "start one, or a part of them on each machine with --shard I/N."
+        )
