@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 import shutil
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from batches import NAMES, PAINTINGS, PHOTOS, is_over, make_folders, pictures, rows, small_words
 from conftest import REPOSITORY, make_picture, wandb_records
 from forked import Server, serving
 from PIL import Image
@@ -34,50 +34,25 @@ from overpaint.settings.reading import load_config
 
 pytestmark = pytest.mark.usefixtures("untuned", "one_thread")
 
-PHOTOS, PAINTINGS = ("a, b.png", "x.png", "été 緑.jpg"), ("#1 [y].png", "z.webp")
-NAMES = [f"{Path(a).stem}_{Path(b).stem}" for b in PAINTINGS for a in PHOTOS]
-
 
 @pytest.fixture(autouse=True)
 def in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are two folders of pictures, with other files among them."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["/usr/bin/overpaint"])
-    for folder, names in (("photos", PHOTOS), ("paintings", PAINTINGS)):
-        Path(folder).mkdir()
-        for seed, name in enumerate(names):
-            make_picture((64, 48), seed=seed + len(folder)).save(Path(folder) / name)
-        Path(folder, ".hidden.png").write_bytes(b"")
-        Path(folder, "Thumbs.db").write_bytes(b"")
-        Path(folder, "inside.png").mkdir()
+    make_folders()
 
 
 @pytest.fixture
 def small(slim_file: Path) -> list[str]:
     """The words of runs of a moment."""
-    return [
-        *("encoder.name=vgg19_slim", f"encoder.weights={slim_file}", "image.size=32"),
-        *("schedule.steps=4", "trainer.accelerator=cpu", "tracking.mode=disabled"),
-    ]
+    return small_words(slim_file)
 
 
 def batch(*words: str, status: int = 0) -> Path:
     """Runs a batch over the two folders, and returns where its pictures are."""
     assert run(["batch", "photos", "paintings", "-o", "out", *words]) == status
     return Path("out")
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "batch.csv").open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def pictures(folder: Path) -> dict[str, Any]:
-    found = {}
-    for path in sorted(folder.glob("*.png")):
-        with Image.open(path) as picture:
-            found[path.stem] = np.asarray(picture)
-    return found
 
 
 def assert_same_pictures(folder: Path, other: Path) -> None:
@@ -358,7 +333,7 @@ def test_a_batch_that_was_killed_goes_on_and_paints_nothing_twice(
             time.sleep(0.01)
         os.kill(number, signal.SIGKILL)
         assert server.wait(number) == -signal.SIGKILL
-        done = [path for path in Path("out").glob("runs/*/result.png") if _is_over(path.parent)]
+        done = [path for path in Path("out").glob("runs/*/result.png") if is_over(path.parent)]
         now = {path: path.stat().st_mtime_ns for path in done}
         assert now.items() >= made.items()
         made = now
@@ -375,12 +350,8 @@ def test_a_batch_that_was_killed_goes_on_and_paints_nothing_twice(
         np.testing.assert_array_equal(one[name], two[name])
 
 
-def _is_over(folder: Path) -> bool:
-    return (folder / "environment.json").exists() and not (folder / "checkpoints").exists()
-
-
 def test_the_help_and_the_documents_name_what_there_is() -> None:
     document = (REPOSITORY / "docs" / "batch.md").read_text(encoding="utf-8")
-    for option in ("--content", "--style", "--pairs", "--shard", "--output", "--preview"):
+    for option in ("--content", "--style", "--pairs", "--shard", "--jobs", "--output", "--preview"):
         assert option in BATCH.make_parser().format_help()
         assert option in document or option == "--output"

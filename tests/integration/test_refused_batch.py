@@ -39,6 +39,20 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*BOTH, "--shard", "1/-2"], "got '1/-2'"),
     ([*BOTH, "--shard", "a/b"], "got 'a/b'"),
     ([*BOTH, "--shard", "1/2/3"], "got '1/2/3'"),
+    (
+        [*BOTH, "--jobs", "0"],
+        "--jobs: expected a whole number of pictures at a time, 1 to 256",
+    ),
+    ([*BOTH, "--jobs", "-1"], "1 to 256, got '-1'"),
+    ([*BOTH, "--jobs", "x"], "1 to 256, got 'x'"),
+    ([*BOTH, "--jobs", "1.5"], "1 to 256, got '1.5'"),
+    ([*BOTH, "-j", "1000000000"], "1 to 256, got '1000000000'"),
+    ([*BOTH, "--jobs", "٢"], "1 to 256, got '٢'"),
+    ([*BOTH, "--jobs", ""], "1 to 256, got ''"),
+    (
+        [*BOTH, "--jobs", "2", "trainer.devices=2"],
+        "--jobs 2, trainer.devices=2, trainer.num_nodes=1: either several pictures at a time, or",
+    ),
     ([*BOTH, "style.wieght=3"], "did you mean 'weight'"),
     ([*BOTH, "style.weight=-3"], "style.weight: -3"),
     ([*BOTH, "image.size"], "a setting is key=value"),
@@ -63,7 +77,7 @@ def test_a_batch_that_cannot_be_made_says_why(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("words", [[], ["trainer.devices=2"]], ids=str)
+@pytest.mark.parametrize("words", [[], ["--jobs", "2"], ["trainer.devices=2"]], ids=str)
 def test_a_batch_that_torchrun_has_started_more_than_once_is_none(
     words: list[str], tmp_path: Path, photo: Path, painting: Path
 ) -> None:
@@ -71,6 +85,7 @@ def test_a_batch_that_torchrun_has_started_more_than_once_is_none(
     started = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}
     told = refused(["batch", *BOTH, *words], cwd=tmp_path, env=started)
     assert "torchrun has started 2 processes, and each would paint the same pictures" in told
+    assert "--jobs N" in told
     assert "--shard I/N" in told
 
 

@@ -14,7 +14,13 @@ from overpaint.errors import ConfigError
 from overpaint.exits import DONE, FAILED, INTERRUPTED
 from overpaint.loading import uncollected
 from overpaint.starting import interrupts_quit
-from overpaint.sweeps.batch_plan import BatchPlan, check_plan, read_shard, require_one_process
+from overpaint.sweeps.batch_plan import (
+    BatchPlan,
+    check_plan,
+    read_jobs,
+    read_shard,
+    require_one_process,
+)
 from overpaint.sweeps.pairs import Pair, each_with_each, pairs_of
 from overpaint.version import __version__
 from overpaint.words import part_words
@@ -23,10 +29,11 @@ _EXAMPLES = {
     "photos paintings -o painted": "each photo with each painting",
     "--content photos me.jpg --style a.jpg b.jpg -o painted image.size=384": "",
     "--pairs pairs.csv -o painted --config preview": "a table: content,style,style.weight",
+    "photos paintings -o painted --jobs 4": "four at a time, for small pictures on a GPU",
     "photos paintings -o painted --shard 1/8": "the first of eight parts, one for each machine",
 }
 
-_TASK = """Paint many photos in the style of many paintings, one after the other in one process.
+_TASK = """Paint many photos in the style of many paintings, one after the other, or some at a time.
 
 The pictures go to the folder --output as PHOTO_PAINTING.png, and their run folders to runs/ in it.
 The same command again skips what is done and goes on with the rest; photos may be added."""
@@ -39,7 +46,7 @@ def _make_parser() -> argparse.ArgumentParser:
         f"""{examples("batch", _EXAMPLES)}
 Exit status: 0 done, 1 a picture failed (the others are made), 2 bad settings or input, 130 after
 Ctrl-C, 143 after SIGTERM (all pictures are kept).""",
-        usage="%(prog)s PHOTOS PAINTINGS [-o FOLDER] [--shard I/N] [key=value ...]",
+        usage="%(prog)s PHOTOS PAINTINGS [-o FOLDER] [--jobs N] [--shard I/N] [key=value ...]",
     )
     parser.add_argument(
         "words",
@@ -65,6 +72,12 @@ Ctrl-C, 143 after SIGTERM (all pictures are kept).""",
         "--pairs",
         metavar="FILE.csv",
         help="a table with the columns content, style, and settings of each picture",
+    )
+    parser.add_argument(
+        *("-j", "--jobs"),
+        default="1",
+        metavar="N",
+        help="pictures at a time, each in a process of its own (%(default)s)",
     )
     parser.add_argument("--shard", metavar="I/N", help="make the I-th of N parts only, from 1")
     parser.add_argument(
@@ -111,6 +124,7 @@ def _plan(arguments: argparse.Namespace) -> BatchPlan:
         folder,
         _pairs(arguments.pairs, words, contents, styles, folder),
         shard=shard,
+        jobs=read_jobs(arguments.jobs),
         preset=arguments.config,
         words=(*settings, *more, *further),
         values=values,

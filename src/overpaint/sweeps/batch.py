@@ -1,9 +1,9 @@
-"""A batch from its plan to a folder of pictures, one after the other in one process."""
+"""A batch from its plan to a folder of pictures."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,13 +11,23 @@ from rich.console import Console
 
 from overpaint.building.shelf import Shelf, Siblings
 from overpaint.callbacks.progress import Overall
-from overpaint.interrupts import followed_interrupts
+from overpaint.interrupts import Interrupts, followed_interrupts
 from overpaint.records.environment import read_facts
+from overpaint.settings.schema import Config
 from overpaint.sweeps.batch_plan import BatchPlan
 from overpaint.sweeps.folder import locked
 from overpaint.sweeps.pairs import CONTENT, STYLE, Pair
+from overpaint.sweeps.several.crew import Crew
 from overpaint.sweeps.table import KeptTable
-from overpaint.sweeps.trials import Outcome, Trial, is_done, run_trials, show_page
+from overpaint.sweeps.trials import (
+    Outcome,
+    Trial,
+    is_done,
+    is_left_alone,
+    run_trial,
+    run_trials,
+    show_page,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +53,8 @@ def run_batch(plan: BatchPlan, *, console: Console | None = None) -> BatchResult
         console: a terminal to draw a progress bar on.
 
     Returns:
-        What became of each picture. After Ctrl-C, or SIGTERM made to raise KeyboardInterrupt, the
-        picture that was under way is kept as it is, and the same plan goes on from there.
+        What became of each picture. After Ctrl-C, or SIGTERM made to raise KeyboardInterrupt, what
+        was under way is kept as it is, and the same plan goes on from there.
 
     Raises:
         CheckpointError: if another process is at this batch, or at this shard of it.
@@ -54,34 +64,68 @@ def run_batch(plan: BatchPlan, *, console: Console | None = None) -> BatchResult
     plan.folder.mkdir(parents=True, exist_ok=True)
     part, parts = plan.shard
     lock = ".lock" if parts == 1 else f".lock-{part}-of-{parts}"
-    outcomes: list[Outcome] = []
     with locked(plan.folder, "batch", name=lock), followed_interrupts() as interrupts:
-        trials = [_trial(plan, pair, number) for number, pair in enumerate(plan.mine, 1)]
-        before = {one.number for one in trials if is_done(one.folder)}
-        if before:
-            logger.info("%d of %d pictures are done already.", len(before), len(trials))
-        with Overall(len(trials), done=len(before), console=console) as overall:
-
-            def tell(outcome: Outcome) -> None:
-                outcomes.append(outcome)
-                if outcome.trial.number not in before and outcome.status != "interrupted":
-                    overall.count()
-
-            try:
-                interrupted = run_trials(
-                    trials,
-                    lambda trial: plan.settings(plan.mine[trial.number - 1]),
-                    interrupts=interrupts,
-                    tell=tell,
-                    console=console,
-                    siblings=Siblings(group=plan.folder.name, shelf=Shelf(), overall=overall),
-                )
-            except KeyboardInterrupt:
-                logger.warning(_AGAIN)
-                raise
-        result = BatchResult(plan.folder, tuple(outcomes), interrupted)
+        try:
+            result = _paint(plan, interrupts, console)
+        except KeyboardInterrupt:
+            logger.warning(_AGAIN)
+            raise
         _conclude(plan, result)
     return result
+
+
+def _paint(plan: BatchPlan, interrupts: Interrupts, console: Console | None) -> BatchResult:
+    """Paints what is not done, as many at a time as are asked for."""
+    outcomes: list[Outcome] = []
+    trials = [_trial(plan, pair, number) for number, pair in enumerate(plan.mine, 1)]
+    before = {one.number for one in trials if is_done(one.folder)}
+    if before:
+        logger.info("%d of %d pictures are done already.", len(before), len(trials))
+    waiting = [one for one in trials if not is_left_alone(one.folder)]
+    at_once = max(1, min(plan.jobs, len(waiting)))
+
+    def settings(trial: Trial) -> Config:
+        return plan.settings(plan.mine[trial.number - 1])
+
+    with Overall(len(trials), done=len(before), at_once=at_once, console=console) as overall:
+
+        def tell(outcome: Outcome) -> None:
+            outcomes.append(outcome)
+            if outcome.trial.number not in before and outcome.status != "interrupted":
+                overall.count(outcome.trial.number if at_once > 1 else 0)
+
+        siblings = Siblings(group=plan.folder.name, shelf=Shelf(), overall=overall)
+        if at_once > 1:
+            to_paint = {one.number for one in waiting}
+            for trial in (one for one in trials if one.number not in to_paint):
+                tell(run_trial(trial, settings, console=None, siblings=siblings))
+            _tell_of_previews(waiting, settings)
+            crew = Crew(
+                *(waiting, settings),
+                at_once=at_once,
+                group=plan.folder.name,
+                tell=tell,
+                overall=overall,
+            )
+            is_cut_short = crew.paint(interrupts)
+        else:
+            is_cut_short = run_trials(
+                *(trials, settings),
+                interrupts=interrupts,
+                tell=tell,
+                console=console,
+                siblings=siblings,
+            )
+    outcomes.sort(key=lambda one: one.trial.number)
+    return BatchResult(plan.folder, tuple(outcomes), is_cut_short)
+
+
+def _tell_of_previews(trials: Sequence[Trial], settings: Callable[[Trial], Config]) -> None:
+    if any(settings(one).output.preview for one in trials):
+        logger.info(
+            "Several pictures at a time are not shown in the terminal, only as preview.png in each "
+            "run folder."
+        )
 
 
 def _trial(plan: BatchPlan, pair: Pair, number: int) -> Trial:

@@ -28,6 +28,7 @@ _FREE = (
     "encoder.sha256",  # stands in what a run writes down, and is held against the weights there
 )
 _SHOWN = 2  # problems
+_MOST = 256  # processes, each with a network of its own; far more than any GPU gains by
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class BatchPlan:
     """Of all shards."""
     shard: tuple[int, int] = (1, 1)
     """Which part of them is to be made here, from 1, and the number of parts."""
+    jobs: int = 1
+    """Pictures at a time, each in a process of its own if there are several."""
     preset: str = "default"
     words: tuple[str, ...] = ()
     """`key=value`, of all pictures."""
@@ -108,9 +111,16 @@ def check_plan(plan: BatchPlan) -> None:
     found: dict[str, None] = {}  # in their order, each once
     for pair in plan.pairs:
         try:
-            plan.settings(pair)
+            several = plan.settings(pair).trainer
         except ConfigError as error:
             found.update(dict.fromkeys(error.problems))
+            continue
+        if plan.jobs > 1 and several.processes > 1:
+            found[
+                f"--jobs {plan.jobs}, trainer.devices={several.devices}, trainer.num_nodes="
+                f"{several.num_nodes}: either several pictures at a time, or several processes for "
+                "one; leave one of them out."
+            ] = None
     problems = [*found] or [*_other_problems(plan)]
     if len(problems) > _SHOWN + 1:
         problems[_SHOWN:] = [f"and {len(problems) - _SHOWN} more like these."]
@@ -196,6 +206,19 @@ def read_shard(text: str | None) -> tuple[int, int]:
     return part, parts
 
 
+def read_jobs(text: str) -> int:
+    """The number of pictures at a time that `--jobs` names.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= _MOST):
+        raise ConfigError(
+            f"--jobs: expected a whole number of pictures at a time, 1 to {_MOST}, got '{text}'."
+        )
+    return int(text)
+
+
 def require_one_process(environment: Mapping[str, str]) -> None:
     """Refuses to be one of several processes that would all paint the same pictures.
 
@@ -209,5 +232,6 @@ def require_one_process(environment: Mapping[str, str]) -> None:
     if "TORCHELASTIC_RUN_ID" in environment and number != "1":
         raise ConfigError(
             f"torchrun has started {number} processes, and each would paint the same pictures; "
-            "start one, or a part of them on each machine with --shard I/N."
+            "start one, with --jobs N for several pictures at a time, or a part of them on each "
+            "machine with --shard I/N."
         )

@@ -136,7 +136,7 @@ def _run(
     folder = trial.folder
     if trial.copy is not None:
         remove_leftovers(trial.copy)  # of a process that was killed
-    if (folder / "checkpoints" / "settings.yaml").is_file():
+    if _settings_in(folder).is_file():
         moved = {} if trial.copy is None else {"output.copy": str(trial.copy)}
         return resume(folder, values=moved, console=console, callbacks=callbacks, siblings=siblings)
     if is_done(folder):
@@ -158,6 +158,16 @@ def is_done(folder: Path) -> bool:
     """Whether a run has ended in a folder; one that was interrupted has not."""
     facts = read_facts(folder)
     return (folder / "result.png").is_file() and bool(facts) and not facts.get("interrupted")
+
+
+def is_left_alone(folder: Path) -> bool:
+    """Whether there is nothing to be computed any more in a folder in which a run has ended."""
+    return is_done(folder) and not _settings_in(folder).is_file()
+
+
+def _settings_in(folder: Path) -> Path:
+    """What is there until all of a run is done."""
+    return folder / "checkpoints" / "settings.yaml"
 
 
 def run_trials(
