@@ -28,7 +28,7 @@ _FREE = (
     "encoder.sha256",  # stands in what a run writes down, and is held against the weights there
 )
 _SHOWN = 2  # problems
-_MOST = 256  # processes, each with a network of its own; far more than any GPU gains by
+_MOST = 64  # processes, each with a network of its own; more than any GPU gains by
 
 
 @dataclass(frozen=True)

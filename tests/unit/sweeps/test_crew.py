@@ -168,6 +168,15 @@ def test_processes_that_end_again_and_again_are_not_started_for_ever(
     assert "fewer --jobs" in caplog.text
 
 
+def test_processes_that_are_lost_now_and_then_are_always_replaced(paint: Any) -> None:
+    def script(painter: Played.Painter) -> list[object]:
+        assert painter.trial is not None
+        return [Ended(-9)] if painter.trial.number % 2 else done(painter)
+
+    _, outcomes, _ = paint([trial(i) for i in range(1, 13)], script, at_once=1)
+    assert [one.status for one in outcomes] == 6 * ["failed", "done"]
+
+
 def test_an_interrupt_keeps_what_is_under_way_and_begins_nothing(paint: Any) -> None:
     interrupts = Interrupts()
 
