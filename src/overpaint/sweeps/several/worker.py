@@ -15,7 +15,10 @@ def main() -> None:
     """Paints what it is told to, until there is no more, or the process of the batch is gone."""
     orders, answers = _taken_streams()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a cluster sends it to all; one passes it on
+    if hasattr(signal, "pthread_sigmask"):
+        # A cluster sends it to all processes; the first one passes it on. Lightning would take it
+        # from whoever ignores it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     with uncollected():
         from overpaint.sweeps.several.painting import paint_as_told
     status = paint_as_told(orders, answers)
