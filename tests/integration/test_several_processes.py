@@ -19,7 +19,7 @@ import torch
 from conftest import REPOSITORY, TRACKING_VARIABLES, make_picture
 from PIL import Image
 from refusals import refused
-from several import gradient, picture
+from several import CALMLY, gradient, picture
 
 from overpaint.processes.team import ALONE_HERE
 
@@ -108,16 +108,20 @@ def ended(process: psutil.Process, within: float = 20) -> bool:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_gradients_and_pictures_are_those_of_one_process(tmp_path: Path) -> None:
+def test_gradients_and_pictures_are_those_of_one_process_with_masks_and_without(
+    tmp_path: Path,
+) -> None:
     script = REPOSITORY / "tests" / "support" / "several.py"
-    exact, expected = gradient(ALONE_HERE), picture(ALONE_HERE)
+    exact = {masked: gradient(ALONE_HERE, is_guided=masked) for masked in (False, True)}
+    expected = {masked: picture(ALONE_HERE, is_guided=masked) for masked in (False, True)}
+    assert float((expected[True] - expected[False]).abs().max()) > 0.1, "masks change nothing"
     for processes in (2, 3):
         path = tmp_path / f"{processes}.pt"
         done([script, str(processes), path], cwd=tmp_path)
-        plain, banded, painted = torch.load(path)
-        for one in (plain, banded):
-            assert float((one - exact).norm() / exact.norm()) < 1e-5
-        assert float((painted - expected).abs().max()) < 1e-3
+        for masked, (gradients, painted) in torch.load(path).items():
+            for one in gradients:
+                assert float((one - exact[masked]).norm() / exact[masked].norm()) < 1e-5
+            assert float((painted - expected[masked]).abs().max()) < 1e-3
 
 
 def test_one_command_paints_together_and_leaves_one_folder(
@@ -132,6 +136,31 @@ def test_one_command_paints_together_and_leaves_one_folder(
     assert steps == ["step", "1", "4"]
     assert not (folder / "checkpoints").exists()
     assert json.loads((folder / "environment.json").read_text())["lost"] is None
+
+
+def test_regions_and_weight_maps_are_painted_together(words: list[str], tmp_path: Path) -> None:
+    levels = np.zeros((288, 40), np.uint8)
+    levels[100:230] = 255
+    Image.fromarray(levels).save(tmp_path / "middle.png")
+    region = "{content_mask: middle.png, style: painting.png}"
+    words = [word for word in words if word != "painting.png"]
+    words += [f"regions=[{region}]", "content.weight_map=middle.png", *CALMLY]
+    for devices in (2, 1):
+        done(
+            [*("-m", "overpaint", *words), f"trainer.devices={devices}", "-o", f"{devices}.png"],
+            cwd=tmp_path,
+        )
+    with (
+        Image.open(tmp_path / "2.png") as together,
+        Image.open(tmp_path / "1.png") as alone,
+        Image.open(tmp_path / "photo.png") as photo,
+    ):
+        painted, expected, before = (
+            np.asarray(one).astype(int) for one in (together, alone, photo)
+        )
+    assert np.abs(painted - expected).max() <= 1
+    assert (painted[:100] == before[:100]).all()
+    assert np.abs(painted - before)[100:230].mean() > 5
 
 
 def test_torchrun_starts_the_processes_too(words: list[str], tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ class Part:
         """The rows of the picture that are computed."""
         return slice(self.top, self.bottom)
 
+    def own(self, poolings: int) -> slice:
+        """Those rows of the picture's whole map that count, after some poolings."""
+        last = None if self.last == self.height else self.last >> poolings
+        return slice(self.first >> poolings, last)
+
     def rows(self, poolings: int, height: int, rows: Rows | None) -> Rows:
         """Those rows of a map in hand that count, placed among all that count in this part.
 

@@ -91,7 +91,7 @@ class Objective(nn.Module):
         style_targets: of another objective for the same paintings, formulas, guides and size of
             photo; then the paintings are not measured again.
         share: of this process in the rows of each picture; the others have the rest. It keeps its
-            own rows of the photo's features. Without guides.
+            own rows of the photo's features, and of the weights of positions.
 
     The targets are computed here, under the autocast of the caller.
 
@@ -148,7 +148,10 @@ class Objective(nn.Module):
             raise ValueError(f"{normalization} losses are about Gram matrices, not {statistics}")
         with torch.no_grad():
             photo = self._photo(content, tuple(content_layers))
-            maps = {} if guides.content is None else guidance(self._summing, guides.content)
+            maps: Mapping[str, Tensor] = {}
+            if guides.content is not None:
+                maps = guidance(self._summing, guides.content)
+                maps = self._summing.own_rows(maps, content.shape[2])
             for layer, weight in content_layers.items():
                 calibration = self._calibration(layer, photo.channels[layer])
                 scale = weight * scales.content(photo.squares[layer], calibration)

@@ -57,8 +57,9 @@ class GuidedTarget(nn.Module):
 
     Args:
         targets: of each region, of the same statistics.
-        maps: (R, H, W), the weights of the layer's positions.
-        weights: of each region.
+        maps: (R, H, W), the weights of those positions of the layer that are counted here.
+        positions: (R,), what the weights of all positions add up to.
+        factors: (R,), of each region's loss.
     """
 
     maps: Tensor
@@ -66,12 +67,10 @@ class GuidedTarget(nn.Module):
     factors: Tensor
 
     def __init__(
-        self, targets: Sequence[StyleTarget], maps: Tensor, weights: Sequence[float]
+        self, targets: Sequence[StyleTarget], maps: Tensor, positions: Tensor, factors: Tensor
     ) -> None:
         super().__init__()
         self.targets = nn.ModuleList(targets)
-        positions = maps.sum((1, 2))
-        factors = positions * positions.new_tensor(weights) / maps[0].numel()
         self.register_buffer("maps", maps)
         self.register_buffer("positions", _divisors(positions))
         self.register_buffer("factors", factors)
@@ -122,27 +121,34 @@ def measured_targets(
     regions = guides.regions
     if guides.style is not None:
         regions = regions or (Region(torch.ones_like(guides.style), None),)
-    maps = [guidance(summing, one.mask) for one in regions]
-    if guides.style is not None:
-        more = guidance(summing, guides.style)
-        maps = [{layer: one[layer] * more[layer] for layer in scales} for one in maps]
+    maps = _maps_of(summing, regions, guides.style, scales)
+    own = summing.own_rows(maps, regions[0].mask.shape[2])
     found = [_parts_of(region, summing, styles, scales, make_target.sums) for region in regions]
-    guided = {
-        layer: GuidedTarget(
-            [
-                make_target(
-                    [sums[layer] for sums in parts.values()],
-                    [(region.shares or shares[layer])[i] for i in parts],
-                    scale,
-                )
-                for region, parts in zip(regions, found, strict=True)
-            ],
-            torch.stack([one[layer] for one in maps]),
-            [region.weight for region in regions],
-        )
-        for layer, scale in scales.items()
-    }
+    guided = {}
+    for layer, scale in scales.items():
+        targets = [
+            make_target(
+                [sums[layer] for sums in parts.values()],
+                [(region.shares or shares[layer])[i] for i in parts],
+                scale,
+            )
+            for region, parts in zip(regions, found, strict=True)
+        ]
+        positions = maps[layer].sum((1, 2))
+        weights = positions.new_tensor([region.weight for region in regions])
+        factors = positions * weights / maps[layer][0].numel()
+        guided[layer] = GuidedTarget(targets, own[layer], positions, factors)
     return nn.ModuleDict(guided)
+
+
+def _maps_of(
+    summing: Summing, regions: Sequence[Region], more: Tensor | None, layers: Collection[str]
+) -> dict[str, Tensor]:
+    """The weights (R, H', W') of all positions of each layer: of regions, times those of a map."""
+    found = [guidance(summing, region.mask) for region in regions]
+    factors = {} if more is None else guidance(summing, more)
+    maps = {layer: torch.stack([one[layer] for one in found]) for layer in layers}
+    return {layer: one * factors[layer] if factors else one for layer, one in maps.items()}
 
 
 def _parts_of(
@@ -171,13 +177,14 @@ def _sums(
     maps = {}
     if within is not None and within.any():  # else nothing of it is left at this size
         maps = guidance(summing, within)
+    own = summing.own_rows(maps, painting.shape[2])
 
     def count(layer: str, features: Tensor, rows: Rows | None) -> tuple[Tensor, tuple[Tensor, ...]]:
         if layer not in layers:
             return features, ()
         if layer not in maps:
             return statistic(features, rows)
-        features, products, sums = _guided(features, maps[layer][None], rows)
+        features, products, sums = _guided(features, own[layer][None], rows)
         return features, (products[:, 0], sums[:, 0])
 
     found = summing(painting, count)
@@ -187,7 +194,7 @@ def _sums(
 
 
 def _guided(features: Tensor, maps: Tensor, rows: Rows | None) -> tuple[Tensor, Tensor, Tensor]:
-    """`with_guided_moments` of a map or some rows of it, with the weights of the whole map."""
+    """`with_guided_moments` of a map or some rows of it, with the weights of all that count."""
     if rows is None:
         return with_guided_moments(features, maps)
     return with_guided_moments(features, maps[:, rows.there], rows.here)

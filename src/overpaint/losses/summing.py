@@ -84,6 +84,20 @@ class Summing:
                 shapes[layer] = (image.shape[2] + beyond) >> _poolings(layer), width
         return {layer: Summed(sums, prod(shapes[layer])) for layer, sums in totals.items()}
 
+    def own_rows(self, maps: Mapping[str, Tensor], height: int) -> dict[str, Tensor]:
+        """Those rows that this process counts.
+
+        Args:
+            maps: by layer, each (..., H', W'), of the whole of an image.
+            height: of the image.
+        """
+        part = self.share.part(self.layers, height) if self.share else None
+        if part is None:
+            return dict(maps)
+        return {
+            layer: one[..., part.own(_poolings(layer)), :].clone() for layer, one in maps.items()
+        }
+
 
 def _poolings(layer: str) -> int:
     """That lie before a layer's map, or the image itself."""

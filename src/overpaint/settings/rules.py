@@ -10,7 +10,7 @@ from pathlib import Path
 from overpaint.encoder.layers import LAYER_NAMES, NAMED_WEIGHTS, SLIM_LAYER_NAMES, minimum_edge
 from overpaint.errors import ConfigError, unknown_name
 from overpaint.pictures.formats import DEEP_SUFFIXES, SAVE_OPTIONS
-from overpaint.settings.named import masks_read, pictures_written, shares_in
+from overpaint.settings.named import pictures_written, shares_in
 from overpaint.settings.schema import ColorKeep, Config, StyleConfig, Task, TrackingConfig
 
 LARGEST_EDGE = 100_000  # pixels; no memory holds a step at that size, and numbers stay numbers
@@ -197,11 +197,6 @@ def _image_layer_problems(style: StyleConfig) -> Iterator[str]:
 
 def _region_problems(config: Config) -> Iterator[str]:
     regions = config.regions
-    if config.trainer.processes > 1 and masks_read(config):
-        yield (
-            f"{next(iter(masks_read(config)))}: masks are for one process, and trainer.devices and "
-            f"num_nodes ask for {config.trainer.processes}."
-        )
     for key in ("image_weights", "image_layers"):
         if regions and getattr(config.style, key):
             yield f"style.{key}: are of style.images; regions have a weight of their own each."

@@ -18,6 +18,7 @@ from overpaint.banding.bands import Rows
 from overpaint.banding.shares import Part, Share, divided, halo
 from overpaint.encoder.layers import SLIM_LAYER_NAMES, minimum_edge
 from overpaint.encoder.vgg import Vgg19Features
+from overpaint.losses.guides import Guides, Region
 from overpaint.losses.objective import LossTerms, Objective
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -81,6 +82,12 @@ def test_rows_of_a_band_count_where_they_are_of_the_part() -> None:
     assert part.rows(0, 64, Rows(56, 8, 2, 64)).count == 0
 
 
+def test_the_parts_of_a_map_are_all_of_it() -> None:
+    parts = divided(["relu5_1"], 500, 3)
+    rows = torch.arange(500 // 8)
+    assert torch.equal(torch.cat([rows[part.own(3)] for part in parts]), rows)
+
+
 def test_the_lowest_part_has_the_rows_that_are_mirrored_below_it() -> None:
     part = Part(first=64, last=93, top=48, bottom=93, height=93)
     assert part.rows(4, 3, None) == Rows(0, 2, 1, 2)
@@ -105,13 +112,40 @@ def in_processes(number: int, work: Callable[[Share], Any]) -> list[Any]:
         return [*pool.map(work, map(share, range(number)))]
 
 
+def a_mask(size: tuple[int, int], seed: int) -> Tensor:
+    return torch.rand((1, 1, *size), generator=torch.Generator().manual_seed(seed))
+
+
+def everything(size: tuple[int, int], painting: tuple[int, int]) -> Guides:
+    """A region of a part of a painting, one of all of it, what stays of the photo, both maps."""
+    mask = a_mask(size, 1)
+    mask[:, :, : size[0] // 3] = 0  # some processes have nothing of it
+    first = Region(mask, [1.0], a_mask(painting, 2), weight=2.0)
+    second = Region((1 - mask) / 2, [1.0])
+    kept = (1 - mask) / 2
+    return Guides((first, second), style=a_mask(size, 3), content=a_mask(size, 4), kept=kept)
+
+
 def measured(
-    encoder: Vgg19Features, image: Tensor, share: Share | None, **settings: Any
+    encoder: Vgg19Features,
+    image: Tensor,
+    share: Share | None,
+    *,
+    is_guided: bool = False,
+    **settings: Any,
 ) -> tuple[LossTerms, Tensor]:
     photo = draw(tuple(image.shape), 1).mul(0.3).add(0.5).to(image)
     painting = draw((1, 3, image.shape[2] - 3, 41), 2).mul(0.2).add(0.4).to(image)
+    height, width = image.shape[-2:]
+    guides = everything((height, width), (height - 3, 41)) if is_guided else None
     objective = Objective(
-        encoder.to(image.dtype), photo, [painting], share=share, tv_weight=2.0, **settings
+        encoder.to(image.dtype),
+        photo,
+        [painting],
+        share=share,
+        guides=guides,
+        tv_weight=2.0,
+        **settings,
     )
     image = image.clone().requires_grad_()
     terms = objective(image)
@@ -133,6 +167,7 @@ layers = st.lists(st.sampled_from(SLIM_LAYER_NAMES), min_size=1, max_size=3, uni
     whole=st.booleans(),
     statistics=st.sampled_from(["gram", "covariance"]),
     channels_last=st.booleans(),
+    is_guided=st.booleans(),
 )
 def test_losses_and_gradients_of_the_parts_are_those_of_the_whole(
     height: int,
@@ -145,6 +180,7 @@ def test_losses_and_gradients_of_the_parts_are_those_of_the_whole(
     whole: bool,
     statistics: str,
     channels_last: bool,
+    is_guided: bool,
 ) -> None:
     encoder = Vgg19Features([*content, *style], TENSORS, pooling=pooling, whole=whole)
     encoder = encoder.double()
@@ -155,6 +191,7 @@ def test_losses_and_gradients_of_the_parts_are_those_of_the_whole(
         "content_layers": dict.fromkeys(content, 1.0),
         "style_layers": dict.fromkeys(style, 0.5),
         "statistics": statistics,
+        "is_guided": is_guided,
     }
     exact, gradient = measured(encoder, image, None, **settings)
     if bands is not None:
