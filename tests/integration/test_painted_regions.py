@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from overpaint import Objective, load_encoder, load_picture, paint
-from overpaint.errors import CheckpointError, ConfigError
+from overpaint.errors import CheckpointError, ConfigError, ImageError
 from overpaint.files import file_sha256
 from overpaint.losses.gram import gram_matrix
 from overpaint.losses.guides import Guides, Region
@@ -43,7 +43,7 @@ SMALL = ("image.size=64", "schedule.scales=[0.5, 1.0]", "schedule.steps=6", "sna
 
 
 @pytest.fixture
-def masks(tmp_path: Path) -> Path:
+def masks(tmp_path: Path, photo: Path, painting: Path) -> Path:
     """A folder with a mask of the left half, one of the right third, and a second painting."""
     levels = np.zeros((48, 64), np.uint8)
     levels[:, :32] = 255
@@ -172,15 +172,132 @@ def test_the_compare_page_shows_the_paintings_of_regions(
     assert {"painting.png", "other.png"} <= {source.name for source in sources}
 
 
-def test_paint_takes_weight_maps_and_says_that_regions_are_for_stylize(
-    make_config: MakeConfig, masks: Path, vgg_file: Path
+def quickly(vgg_file: Path) -> tuple[str, ...]:
+    words = ("image.size=64", "schedule.steps=3", "schedule.scales=[0.5, 1.0]")
+    return (*words, f"encoder.weights={vgg_file}", "trainer.accelerator=cpu")
+
+
+@pytest.mark.parametrize("kind", ["words", "files", "Pillow", "tensors"])
+def test_paint_makes_the_picture_of_a_run_with_regions_and_maps(
+    make_config: MakeConfig, masks: Path, vgg_file: Path, kind: str
 ) -> None:
-    words = [f"encoder.weights={vgg_file}", "image.size=32", "schedule.steps=2"]
-    photo, painting = masks / "photo.png", masks / "painting.png"
-    mapped = paint(photo, painting, *words, f"style.weight_map={masks}/left.png")
-    assert mapped.image.size == (32, 24)
-    with pytest.raises(ConfigError, match=r"regions: .* use `stylize`"):
-        paint(photo, painting, *words, one_region(masks))
+    words = quickly(vgg_file)
+    regions = f"{two_regions(masks)[:-2]}, style_mask: {masks}/part.png}}]"
+    part = Image.new("L", (60, 50))
+    part.paste(200, (10, 10, 40, 45))
+    part.save(masks / "part.png")
+    maps = [f"{key}.weight_map={masks}/middle.png" for key in ("style", "content")]
+    run = stylize(make_config(*words, DEFAULT, regions, *maps))
+    photo = masks / "photo.png"
+    if kind == "words":
+        made = paint(photo, [], *words, regions, *maps, progress=False)
+    else:
+
+        def mask(name: str) -> Any:
+            path = masks / name
+            if kind == "files":
+                return path
+            picture = Image.open(path).copy()
+            if kind == "Pillow":
+                return picture.convert("RGB")
+            return torch.from_numpy(np.array(picture)).float()[None, None] / 255
+
+        def painting(name: str) -> Any:
+            path = masks / name
+            return path if kind == "files" else read_picture(path)
+
+        given = [
+            {"content_mask": mask("left.png"), "style": painting("painting.png")},
+            {
+                "content_mask": mask("middle.png"),
+                "style": painting("other.png"),
+                "style_mask": mask("part.png"),
+                "weight": 2,
+            },
+        ]
+        middle = mask("middle.png")
+        made = paint(
+            photo,
+            (),
+            *words,
+            regions=given,
+            style_weight_map=middle,
+            content_weight_map=middle,
+            progress=False,
+        )
+    np.testing.assert_array_equal(np.asarray(made.image), np.asarray(run.image))
+    assert made.losses == run.losses
+
+
+def test_one_painting_in_memory_may_be_in_several_regions(masks: Path, vgg_file: Path) -> None:
+    words, photo = quickly(vgg_file), masks / "photo.png"
+    painting = read_picture(masks / "painting.png")
+    given = [{"content_mask": masks / name, "style": painting} for name in ("left.png",) * 2]
+    twice = paint(photo, (), *words, regions=given, progress=False)
+    files = [{**one, "style": masks / "painting.png"} for one in given]
+    again = paint(photo, (), *words, regions=files, progress=False)
+    np.testing.assert_array_equal(np.asarray(twice.image), np.asarray(again.image))
+
+
+def test_a_mask_of_truths_is_one_of_black_and_white(masks: Path, vgg_file: Path) -> None:
+    left = torch.from_numpy(np.array(Image.open(masks / "left.png"))) > 0
+    style = masks / "painting.png"
+    made = [
+        paint(
+            masks / "photo.png",
+            (),
+            *quickly(vgg_file),
+            regions=[{"content_mask": mask, "style": style}],
+            progress=False,
+        )
+        for mask in (left, left.float()[None].expand(3, -1, -1), masks / "left.png")
+    ]
+    for one in made[1:]:
+        np.testing.assert_array_equal(np.asarray(one.image), np.asarray(made[0].image))
+
+
+ONES = torch.ones(48, 64)
+NO_REGIONS: list[tuple[str, Any, type[Exception], str]] = [
+    ("a black mask", {"content_mask": 0 * ONES}, ImageError, "'mask' is black everywhere"),
+    ("another aspect", {"content_mask": ONES.T}, ImageError, "'mask' is 48x64, of another aspect"),
+    ("levels of 8 bits", {"content_mask": 255 * ONES}, ValueError, "got values from 255 to 255"),
+    ("no numbers", {"content_mask": ONES / 0 * 0}, ValueError, "got values from nan to nan"),
+    ("two masks", {"content_mask": torch.ones(2, 1, 48, 64)}, ValueError, r"\(2, 1, 48, 64\)"),
+    ("a row", {"content_mask": torch.ones(64)}, ValueError, r"\(64,\)"),
+    ("nothing", {"content_mask": torch.ones(0, 64)}, ValueError, r"\(0, 64\)"),
+    ("no mask", {}, ConfigError, r"regions\[0\].content_mask: missing"),
+    ("a number", {"content_mask": 3}, ConfigError, "content_mask: no such file: '3'"),
+    ("misspelt", {"content_mask": ONES, "wight": 1}, ConfigError, "did you mean 'weight'"),
+    ("no file", {"content_mask": "no.png"}, ConfigError, r"content_mask: no such file: 'no.png'"),
+    ("no painting", {"content_mask": ONES, "style": None}, ConfigError, "none has a style"),
+    (
+        "two paintings",
+        {"content_mask": ONES, "style": torch.ones(2, 3, 40, 40)},
+        ValueError,
+        r"\(2, 3, 40, 40\)",
+    ),
+    ("no mapping", "left.png", ConfigError, r"regions\[0\]: expected 'key: value' pairs"),
+]
+
+
+@pytest.mark.parametrize(
+    ("region", "error", "told"),
+    [row[1:] for row in NO_REGIONS],
+    ids=[row[0] for row in NO_REGIONS],
+)
+def test_regions_that_paint_cannot_use_are_told(
+    masks: Path, vgg_file: Path, region: Any, error: type[Exception], told: str
+) -> None:
+    if isinstance(region, dict):
+        region = {"style": masks / "painting.png", **region}
+    with pytest.raises(error, match=told):
+        paint(masks / "photo.png", (), *quickly(vgg_file), regions=[region])
+
+
+def test_paint_refuses_paintings_beside_those_of_regions(masks: Path, vgg_file: Path) -> None:
+    region = {"content_mask": masks / "left.png", "style": masks / "other.png"}
+    with pytest.raises(ConfigError, match=r"style.images: .* each of the regions names its own"):
+        paint(masks / "photo.png", [masks / "painting.png"], regions=[region])
 
 
 SIZE, STEPS = (128, 192), 25

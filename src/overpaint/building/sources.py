@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from PIL import Image
@@ -41,6 +42,7 @@ def read_sources(
     config: Config,
     *,
     inputs: Inputs | None = None,
+    masks: Mapping[str, Image.Image] | None = None,
     setting: SizeSetting = "image.size",
     shelf: Shelf | None = None,
 ) -> Sources:
@@ -49,6 +51,7 @@ def read_sources(
     Args:
         config: resolved settings.
         inputs: pictures in memory, in the place of the files that the settings name.
+        masks: in memory, likewise, by their settings, mode L.
         setting: the one that gives the size at which steps are made.
         shelf: may have the weights already.
 
@@ -73,8 +76,7 @@ def read_sources(
             max_pixels=config.image.max_pixels,
         )
     hashes = dict(inputs.hashes)
-    masks = read_masks(config, inputs, hashes)
-    inputs = replace(inputs, masks=masks, hashes=hashes)
+    inputs = replace(inputs, masks=read_masks(config, inputs, hashes, masks), hashes=hashes)
     inputs = replace(inputs, keep=config.color.keep, match_lightness=config.color.match_lightness)
     require_memory(config, inputs, setting)
     with shortage_told(config, inputs):
@@ -90,24 +92,30 @@ def read_sources(
             "picture.",
             *(weights.sha256, expected),
         )
-    for odd in (remark(config, sized), remark_on_regions(masks)):
+    for odd in (remark(config, sized), remark_on_regions(inputs.masks)):
         if odd:
             logger.warning("%s", odd)
     return Sources(inputs, sized, weights)
 
 
-def read_masks(config: Config, inputs: Inputs, hashes: dict[str, str]) -> Masks:
+def read_masks(
+    config: Config,
+    inputs: Inputs,
+    hashes: dict[str, str],
+    in_memory: Mapping[str, Image.Image] | None = None,
+) -> Masks:
     """Reads the masks and weight maps that settings name.
 
     Args:
         config: resolved settings.
         inputs: photo and paintings as they were read.
         hashes: takes in the SHA-256 of each file, by its name.
+        in_memory: masks that are no files, by their settings, mode L.
 
     Raises:
         ImageError: if one cannot be read, is black, or of another aspect than its picture.
     """
-    files = MaskFiles(masks_read(config), hashes)
+    files = MaskFiles(masks_read(config), hashes, in_memory or {})
 
     def over_photo(setting: str) -> Image.Image | None:
         return files.read(setting, inputs.names[0], inputs.content)

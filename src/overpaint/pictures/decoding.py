@@ -30,6 +30,7 @@ _DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
 _LARGE = 50_000_000  # pixels; a smaller JPEG is always decoded to its full size
 _SPARE = 2  # times the edge needed: with so much left to resample, a smaller decoding is not seen
 _BYTES_A_PIXEL = 8  # of a picture and a copy of it, the least that reading takes
+_WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _MISSING = {
     "HEIC": "this is a HEIC picture, which needs a package (`pip install pillow-heif`); "
     "or save it as JPEG",
@@ -51,6 +52,25 @@ def decoded(data: bytes, name: str | Path, *, max_pixels: int | None = None) -> 
         NotEnoughMemoryError: if there is not enough memory to decode it.
     """
     return _reading(data, name, max_pixels, _decoded)
+
+
+def decoded_mask(data: bytes, name: str | Path) -> Image.Image:
+    """A picture that says where, mode L; arguments and errors are those of `decoded`.
+
+    Laid over black where it is transparent: what nobody has painted is not meant.
+    """
+    return _reading(data, name, None, lambda data, faults: _decoded(data, faults, _BLACK)).convert(
+        "L"
+    )
+
+
+def as_mask(picture: Image.Image) -> Image.Image:
+    """A Pillow picture of any mode as if `decoded_mask` had read it.
+
+    Raises:
+        ValueError: if it is of mode I or F, and has values beyond 65535 or 1, or below 0.
+    """
+    return _to_srgb(picture, picture.info.get("icc_profile"), [], _BLACK).convert("L")
 
 
 def decoded_whole(
@@ -125,12 +145,13 @@ def _decoded_somehow(data: bytes, faults: list[str], decode: Callable[[bytes, li
         return picture
 
 
-def _decoded(data: bytes, faults: list[str]) -> Image.Image:
+def _decoded(data: bytes, faults: list[str], ground: tuple[int, int, int] = _WHITE) -> Image.Image:
     with _opened(data) as image:
         _require_room(image.size)
         image.load()
         turn = turn_of(image, faults)
-        picture = _to_srgb(_with_key_as_alpha(image, data), image.info.get("icc_profile"), faults)
+        profile = image.info.get("icc_profile")
+        picture = _to_srgb(_with_key_as_alpha(image, data), profile, faults, ground)
     return picture if turn is None else picture.transpose(turn)
 
 
@@ -246,7 +267,12 @@ def _with_key_as_alpha(image: Image.Image, data: bytes) -> Image.Image:
     return shown
 
 
-def _to_srgb(image: Image.Image, profile: bytes | None, faults: list[str]) -> Image.Image:
+def _to_srgb(
+    image: Image.Image,
+    profile: bytes | None,
+    faults: list[str],
+    ground: tuple[int, int, int] = _WHITE,
+) -> Image.Image:
     if image.mode in _DEEP_MODES:
         return in_srgb(_deep_to_8_bit(image), profile, faults)
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
@@ -254,7 +280,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None, faults: list[str]) -> Im
         image = image.convert("RGBA")
         alpha = image.getchannel("A")
         colour = in_srgb(image.convert("RGB").convert("L" if grey else "RGB"), profile, faults)
-        colour.paste((255, 255, 255), mask=ImageOps.invert(alpha))
+        colour.paste(ground, mask=ImageOps.invert(alpha))
         return colour
     if image.mode in ("P", "1", "YCbCr"):
         image = image.convert("RGB")

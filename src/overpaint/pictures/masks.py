@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from PIL import Image, ImageChops
 
 from overpaint.errors import ImageError
-from overpaint.pictures.decoding import decoded
+from overpaint.pictures.decoding import decoded_mask
 from overpaint.pictures.deep.picture import Picture
 from overpaint.pictures.io import read_bytes, size_of
 
@@ -76,10 +76,12 @@ class MaskFiles:
     Args:
         names: setting to file.
         hashes: takes in the SHA-256 of each file that is read, by its name.
+        in_memory: setting to the mask itself, mode L, where there is no file.
     """
 
     names: Mapping[str, str]
     hashes: dict[str, str]
+    in_memory: Mapping[str, Image.Image] = field(default_factory=dict)
 
     def read(self, setting: str, whose: str, picture: Picture) -> Image.Image | None:
         """The mask of a setting, if there is one.
@@ -95,9 +97,11 @@ class MaskFiles:
         if setting not in self.names:
             return None
         name = self.names[setting]
-        data = read_bytes(name)
-        mask = decoded(data, name).convert("L")
-        self.hashes[name] = hashlib.sha256(data).hexdigest()
+        mask = self.in_memory.get(setting)
+        if mask is None:
+            data = read_bytes(name)
+            mask = decoded_mask(data, name)
+            self.hashes[name] = hashlib.sha256(data).hexdigest()
         if not mask.getbbox():
             raise ImageError(f"{setting}: '{name}' is black everywhere; paint white what is meant.")
         ratio = mask.width * picture.height / (mask.height * picture.width)

@@ -63,6 +63,25 @@ def to_weights(mask: Image.Image) -> Tensor:
     return torch.from_numpy(np.array(mask.convert("L")))[None, None].float() / 255
 
 
+def to_mask(weights: Tensor) -> Image.Image:
+    """Weights in [0, 1], (H, W) after any axes of length 1, as a picture of mode L.
+
+    Of three channels, as pictures have them, it is their grey.
+
+    Raises:
+        ValueError: if the shape is another, or a value is outside [0, 1] or not finite.
+    """
+    shape = tuple(weights.shape)
+    while weights.ndim > 2 and weights.shape[0] == 1:
+        weights = weights[0]
+    if weights.ndim not in (2, 3) or weights.shape[:-2] not in ((), (3,)) or not weights.numel():
+        raise ValueError(f"expected a mask of (H, W) or (1, 1, H, W), got {shape}")
+    least, most = (float(one) for one in weights.detach().float().aminmax())
+    if not (least >= 0 and most <= 1):
+        raise ValueError(f"a mask is in [0, 1], got values from {least:g} to {most:g}")
+    return to_picture(weights.expand(1, 3, *weights.shape[-2:])).convert("L")
+
+
 def with_colours_of(image: Tensor, photo: Picture) -> Tensor:
     """The lightness of an image with the colours of a photo, place by place.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ def load_config(
     values: Mapping[str, Any] | None = None,
     task: Task = "run",
     with_files: bool = True,
+    in_memory: Collection[str] = (),
 ) -> Config:
     """Reads, merges and checks the settings of one run.
 
@@ -50,6 +51,7 @@ def load_config(
         values: dotted key to value, taken as they are and last: for paths that are no YAML.
         task: what the settings are for, see `resolved`.
         with_files: whether the files that they name must be there.
+        in_memory: names of pictures that are no files.
 
     Returns:
         Settings that the task can start from, see `resolved`.
@@ -79,7 +81,7 @@ def load_config(
         _assign(settings, key, literal(value), problems)
     merged = OmegaConf.create(settings, flags={"allow_objects": True})  # types are checked later
     filled = _filled(merged, "", problems)
-    config, found = check(filled, task=task, with_files=with_files)
+    config, found = check(filled, task=task, with_files=with_files, in_memory=in_memory)
     if problems or found:
         raise ConfigError(problems + found)
     return config

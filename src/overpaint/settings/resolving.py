@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from overpaint.errors import ConfigError
@@ -35,14 +35,19 @@ def resolved(config: Config, *, task: Task = "run") -> Config:
 
 
 def check(
-    settings: Mapping[str, Any], *, task: Task, with_files: bool = True
+    settings: Mapping[str, Any],
+    *,
+    task: Task,
+    with_files: bool = True,
+    in_memory: Collection[str] = (),
 ) -> tuple[Config, list[str]]:
     """What `resolved` does, with plain values, and with the problems instead of an error."""
     config, problems = to_config(settings, task=task)
     config = with_names(_with_statistics(_with_rate(config)), find_picture)
     config, clash = _with_paintings(config)
     problems += clash
-    return config, problems + find_problems(config, task=task, with_files=with_files)
+    problems += find_problems(config, task=task, with_files=with_files, in_memory=in_memory)
+    return config, problems
 
 
 def _with_rate(config: Config) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from overpaint.encoder.layers import LAYER_NAMES, NAMED_WEIGHTS, SLIM_LAYER_NAMES, minimum_edge
@@ -26,13 +26,20 @@ _OF_LIGHTNESS: dict[ColorKeep, str] = {
 }
 
 
-def find_problems(config: Config, *, task: Task = "run", with_files: bool = True) -> list[str]:
+def find_problems(
+    config: Config,
+    *,
+    task: Task = "run",
+    with_files: bool = True,
+    in_memory: Collection[str] = (),
+) -> list[str]:
     """Checks everything that can be checked without decoding a picture or reading a weight.
 
     Args:
         config: settings of the right types.
         task: `run` ignores `tune.*`; `tune` needs no learning rate.
         with_files: whether the disk is looked at.
+        in_memory: names of pictures that are not looked for there.
 
     Returns:
         One line per fault, naming the setting, the value received and the way out; empty if none.
@@ -42,7 +49,7 @@ def find_problems(config: Config, *, task: Task = "run", with_files: bool = True
         *_layer_problems("content.layers", config.content.layers),
         *_layer_problems("style.layers", config.style.layers),
         *_size_problems("image.size", config.image.size, config),
-        *(_file_problems(config) if with_files else ()),
+        *(_file_problems(config, in_memory) if with_files else ()),
         *_clashes(config),
         *_tracking_problems(config.tracking),
         *needed_for_the_task(config),
@@ -74,8 +81,9 @@ def _size_problems(key: str, size: int, config: Config) -> Iterator[str]:
         )
 
 
-def _file_problems(config: Config) -> Iterator[str]:
-    pictures = list(pictures_written(config).items())
+def _file_problems(config: Config, in_memory: Collection[str]) -> Iterator[str]:
+    written = pictures_written(config)
+    pictures = [(key, name) for key, name in written.items() if name not in in_memory]
     for key, name in pictures:
         if not os.path.exists(name):
             hint = ""

@@ -9,6 +9,7 @@ from PIL import Image
 
 from overpaint.errors import ImageError
 from overpaint.files import file_sha256
+from overpaint.pictures.decoding import as_mask
 from overpaint.pictures.masks import NO_MASKS, MaskFiles, Masks, RegionMask, covered
 
 
@@ -73,3 +74,16 @@ def test_a_mask_of_another_aspect_is_none_of_this_picture(
 
 def test_a_mask_that_nobody_named_is_none() -> None:
     assert MaskFiles({}, {}).read("it", "photo.png", make_picture((8, 8), seed=1)) is None
+
+
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "TIFF"])
+def test_what_is_transparent_in_a_mask_is_not_meant(tmp_path: Path, form: str) -> None:
+    """White strokes on a transparent layer, as drawing programs save them."""
+    strokes = Image.new("RGBA", (64, 48), (255, 255, 255, 0))
+    strokes.putalpha(half((64, 48)))
+    strokes.save(tmp_path / "mask", form, lossless=True)
+    files = MaskFiles({"mask": str(tmp_path / "mask")}, {})
+    found = files.read("mask", "photo.png", make_picture((64, 48), 1))
+    assert found is not None
+    assert np.array_equal(np.asarray(found), np.asarray(half((64, 48))))
+    assert np.array_equal(np.asarray(as_mask(strokes)), np.asarray(found))
