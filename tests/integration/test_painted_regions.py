@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
 from overpaint import Objective, load_encoder, load_picture, paint
+from overpaint.building.sources import read_sources
 from overpaint.errors import CheckpointError, ConfigError, ImageError
 from overpaint.files import file_sha256
 from overpaint.losses.gram import gram_matrix
@@ -28,10 +29,13 @@ from overpaint.pictures.io import read_picture
 from overpaint.records.reading import read_run
 from overpaint.reports.columns import columns_of
 from overpaint.reports.exhibits import exhibits_of
+from overpaint.runs.job import input_hashes
 from overpaint.runs.like import config_like
 from overpaint.runs.resume import resume
 from overpaint.runs.stylize import stylize
+from overpaint.runs.telling import tell_inputs
 from overpaint.settings.schema import Config
+from overpaint.tracking.port import Source, Tracker
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -163,13 +167,34 @@ def test_a_run_tells_what_no_region_covers(
     assert "regions: no mask covers 50% of the photo, which stays as it is there." in caplog.text
 
 
-def test_the_compare_page_shows_the_paintings_of_regions(
+def test_the_compare_page_shows_the_paintings_and_masks_of_regions(
     make_config: MakeConfig, masks: Path
 ) -> None:
-    result = stylize(make_config(DEFAULT, two_regions(masks)))
+    weight_map = f"style.weight_map={masks}/middle.png"
+    result = stylize(make_config(DEFAULT, two_regions(masks), weight_map))
     records = [read_run(result.folder)]
     sources = exhibits_of(records, columns_of(records)).sources
-    assert {"painting.png", "other.png"} <= {source.name for source in sources}
+    assert [(source.title, source.name) for source in sources] == [
+        ("Photo", "photo.png"),
+        *[("Painting", name) for name in ("painting.png", "other.png")],
+        *[("Mask", name) for name in ("left.png", "middle.png")],
+    ]
+    assert all(source.picture for source in sources)
+
+
+def test_masks_are_artifacts_that_a_tracked_run_uses(make_config: MakeConfig, masks: Path) -> None:
+    weight_map = f"style.weight_map={masks}/left.png"
+    sources = read_sources(config := make_config(DEFAULT, two_regions(masks), weight_map))
+    told: list[Source] = []
+
+    class Listening(Tracker):
+        def log_sources(self, sources: Sequence[Source]) -> None:
+            told.extend(sources)
+
+    tell_inputs(Listening(), config, sources, input_hashes(config, sources))
+    found = {(one.file, one.sha256) for one in told if one.kind == "mask"}
+    names = ("left.png", "middle.png")
+    assert found == {(name, file_sha256(masks / name)) for name in names}
 
 
 def quickly(vgg_file: Path) -> tuple[str, ...]:

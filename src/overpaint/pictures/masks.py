@@ -39,6 +39,14 @@ class Masks:
     content: Image.Image | None = None
     """How much of the content weight."""
 
+    def by_setting(self) -> dict[str, Image.Image]:
+        """Each mask under the setting that names it."""
+        found = {"content.weight_map": self.content, "style.weight_map": self.style}
+        for i, region in enumerate(self.regions):
+            found[f"regions[{i}].content_mask"] = region.mask
+            found[f"regions[{i}].style_mask"] = region.within
+        return {setting: mask for setting, mask in found.items() if mask is not None}
+
     def at(self, size: tuple[int, int], paintings: Sequence[tuple[int, int]]) -> Masks:
         """The same in the sizes of the pictures.
 

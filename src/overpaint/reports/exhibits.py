@@ -19,6 +19,8 @@ from overpaint.reports.thumbnails import INPUT, RESULT, SNAPSHOT, Kind, Thumbnai
 
 _FEWEST = 3  # snapshots of a run, however many runs there are
 _MOST = 24
+_TITLES = ("Photo", "Painting", "Mask")
+_PHOTO = _TITLES[0]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Source:
-    """A photo or painting on the page."""
+    """A photo, painting or mask on the page."""
 
     title: str
     name: str
@@ -200,7 +202,7 @@ def _facts(record: RunRecord) -> list[tuple[str, str]]:
 
 
 def _named_sources(record: RunRecord) -> list[tuple[str, str, str]]:
-    """Setting, path and SHA-256 of the photo and paintings of a run; an empty hash if unknown."""
+    """Setting, path and SHA-256 of the pictures that a run read; an empty hash if unknown."""
     content, style = record.settings.get("content"), record.settings.get("style")
     image = content.get("image") if isinstance(content, Mapping) else None
     images = style.get("images") if isinstance(style, Mapping) else None
@@ -211,25 +213,48 @@ def _named_sources(record: RunRecord) -> list[tuple[str, str, str]]:
         images = list(dict.fromkeys(one for one in styles if isinstance(one, str)))
     if isinstance(images, list):
         named += [(f"style.images[{i}]", one) for i, one in enumerate(images)]
+    named += _named_masks(record)
     known = record.outcome.inputs
     return [(key, one, known.get(key, "")) for key, one in named if one and isinstance(one, str)]
 
 
+def _named_masks(record: RunRecord) -> list[tuple[str, Any]]:
+    """Setting and path of the masks and weight maps of a run."""
+    named: list[tuple[str, Any]] = []
+    regions = record.settings.get("regions")
+    for i, region in enumerate(regions if isinstance(regions, list) else ()):
+        if isinstance(region, Mapping):
+            keys = ("content_mask", "style_mask")
+            named += [(f"regions[{i}].{key}", region.get(key)) for key in keys]
+    for key in ("style", "content"):
+        section = record.settings.get(key)
+        if isinstance(section, Mapping):
+            named.append((f"{key}.weight_map", section.get("weight_map")))
+    return named
+
+
+def _title(setting: str) -> str:
+    """What a picture is to a run."""
+    if setting == "content.image":
+        return _PHOTO
+    return "Painting" if setting.startswith("style.images") else "Mask"
+
+
 def _sources(records: Sequence[RunRecord], album: Album) -> tuple[list[Source], dict[int, str]]:
-    """The photos and paintings of all runs, each once, and the photo of each run by its number."""
-    used: dict[tuple[bool, str], list[tuple[int, str]]] = {}
+    """The pictures that all runs read, each once, and the photo of each run by its number."""
+    used: dict[tuple[str, str], list[tuple[int, str]]] = {}
     for number, record in enumerate(records, start=1):
         for setting, path, sha256 in _named_sources(record):
             known = sha256 or _sha256_now(path) or path  # an unfinished run has not told it yet
-            used.setdefault((setting != "content.image", known), []).append((number, path))
+            used.setdefault((_title(setting), known), []).append((number, path))
     sources: list[Source] = []
     photos: dict[int, str] = {}
-    for (is_painting, known), uses in sorted(used.items(), key=lambda one: one[0][0]):
+    for (title, known), uses in sorted(used.items(), key=lambda one: _TITLES.index(one[0][0])):
         numbers = sorted({number for number, _ in uses})
         paths = list(dict.fromkeys(path for _, path in uses))
-        source = _source("Painting" if is_painting else "Photo", known, paths, numbers, album)
+        source = _source(title, known, paths, numbers, album)
         sources.append(source)
-        if source.picture is not None and not is_painting:
+        if source.picture is not None and title == _PHOTO:
             photos |= dict.fromkeys(numbers, source.picture)
     return sources, photos
 

@@ -13,6 +13,7 @@ from overpaint.building.sources import Sources
 from overpaint.pictures.deep.picture import in_8_bits
 from overpaint.pictures.io import fit_size, resize, size_of
 from overpaint.records.result import RunResult
+from overpaint.settings.named import masks_read
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import to_dict
 from overpaint.tracking import keys
@@ -49,7 +50,12 @@ def tell_inputs(
         Source("painting", in_8_bits(image), Path(name).name, hashes[f"style.images[{i}]"])
         for i, (image, name) in enumerate(zip(read.styles, config.style.images, strict=True))
     ]
-    tracker.log_sources([photo, *paintings])
+    named = masks_read(config)
+    masks = [
+        Source("mask", mask, Path(named[setting]).name, hashes[setting])
+        for setting, mask in read.masks.by_setting().items()
+    ]
+    tracker.log_sources([photo, *paintings, *masks])
 
 
 def tell_result(

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 class Source:
     """A picture that a run was made from."""
 
-    kind: Literal["photo", "painting"]
+    kind: Literal["photo", "painting", "mask"]
     image: Image.Image
     """As it was read, in the size of its file."""
     file: str

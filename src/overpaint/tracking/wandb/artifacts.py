@@ -20,7 +20,7 @@ _LARGEST = 1024
 
 
 def source_artifact(source: Source) -> wandb.Artifact:
-    """A photo or painting; its name is of its file's hash, so that all its runs share it.
+    """A photo, painting or mask; its name is of its file's hash, so that all its runs share it.
 
     It holds the picture at 1024 pixels at most, without what a camera writes beside it, such as the
     place.
