@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from overpaint.losses.objective import MAIN_LOSSES
 from overpaint.optimisation.module import StyleTransferModule
@@ -72,7 +72,7 @@ class ShowProgress(pl.Callback):
         self._began, self._done_before = time.monotonic(), pl_module.completed
         if self._bar:
             self._bar.start()
-            self._task = self._bar.add_task("", total=self._steps, losses="", speed="")
+            self._task = self._bar.add_task("", total=self._steps, losses="", speed="", left="")
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any, **kwargs: Any
@@ -83,23 +83,27 @@ class ShowProgress(pl.Callback):
         if report:
             self._losses = "  ".join(f"{name} {report.losses[name]:.4g}" for name in MAIN_LOSSES)
         assert self._began is not None
-        speed = (step - self._done_before) / (time.monotonic() - self._began)
+        seconds = time.monotonic() - self._began
+        speed = f"{(step - self._done_before) / seconds:.2f} steps/s"
+        share = self._share(step)
         if self._overall:
-            share = share_of_work(self._plan, step) if self._plan else step / self._steps
-            self._overall.show(share, f"{self._losses}  {speed:.2f} steps/s")
+            self._overall.show(share, f"{self._losses}  {speed}")
             return
+        done_here = share - self._share(self._done_before)
+        left = f"{_in_words(seconds * (1 - share) / done_here)} left"
         if self._bar:
             self._bar.update(
-                self._task, completed=step, losses=self._losses, speed=f"{speed:.2f} steps/s"
+                self._task, completed=step, losses=self._losses, speed=speed, left=left
             )
             return
         self._due = self._due or step % self._every == 0
         if step in (1, self._steps) or (self._due and report):
             self._due = False
-            left = (self._steps - step) / speed
-            self._say(
-                f"step {step}/{self._steps}  {self._losses}  {speed:.2f} steps/s  {left:.0f} s left"
-            )
+            self._say(f"step {step}/{self._steps}  {self._losses}  {speed}  {left}")
+
+    def _share(self, step: int) -> float:
+        """Of the work, from 0 to 1, that is done after a step."""
+        return share_of_work(self._plan, step) if self._plan else step / self._steps
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Leaves the finished bar on the screen."""
@@ -225,6 +229,6 @@ def _bar(console: Console) -> Progress:
         MofNCompleteColumn(),
         TextColumn("{task.fields[losses]}"),
         TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[left]}"),
         console=console,
     )

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from rich.console import Console
 
 import overpaint.callbacks.progress
 from overpaint.callbacks.progress import Overall, ShowProgress
+from overpaint.optimisation.schedule import Scale
 
 
 def lines_of(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -40,6 +43,26 @@ def test_progress_without_a_terminal_is_a_few_log_lines(
         )
     if console is not None:
         assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_the_time_left_reckons_with_the_sizes_to_come(
+    make_module: MakeModule, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0, 10)  # seconds a step
+    monkeypatch.setattr(
+        overpaint.callbacks.progress, "time", SimpleNamespace(monotonic=lambda: next(clock))
+    )
+    progress = ShowProgress(4, lines=5)
+    progress.follow([Scale(16, 0, 2), Scale(64, 2, 2)])
+    with caplog.at_level(logging.INFO, logger="overpaint"):
+        fit(make_module(steps=4), 4, progress)
+    # Of 34 parts of the work a step makes 1, 1, 16 and 16.
+    assert [re.findall(r"(\S+ \S+) left", line)[0] for line in lines_of(caplog)] == [
+        "6 min",  # 10 s, 33 parts
+        "5 min",
+        "27 s",
+        "0 s",
+    ]
 
 
 def test_progress_shows_the_losses_of_its_step(
