@@ -24,14 +24,13 @@ from PIL import Image
 from overpaint import load_encoder, paint
 from overpaint.losses.scoring import Judge
 from overpaint.pictures.colour.keeping import (
-    Picture,
     as_array,
     as_picture,
     brought_to,
-    least_transport,
     with_chroma,
     with_histogram,
 )
+from overpaint.pictures.colour.matching import Picture, least_transport
 from overpaint.pictures.colour.oklab import Floats, light_of_oklab, to_oklab
 from overpaint.pictures.io import fit_size, read_picture, resize, size_of
 

@@ -167,6 +167,30 @@ def test_a_run_tells_what_no_region_covers(
     assert "regions: no mask covers 50% of the photo, which stays as it is there." in caplog.text
 
 
+@pytest.mark.parametrize("keep", ["statistics", "histogram"])
+def test_each_region_is_painted_in_the_photos_colours_there(
+    make_config: MakeConfig, masks: Path, keep: str
+) -> None:
+    """One greyish painting in a red and a blue half, from noise, without the photo's shapes."""
+    levels = np.zeros((48, 64, 3)) + np.random.default_rng(1).normal(0, 10, (48, 64, 1))
+    levels[:, :32] += (170, 60, 60)
+    levels[:, 32:] += (70, 90, 190)
+    Image.fromarray(levels.clip(0, 255).astype(np.uint8)).save(masks / "photo.png")
+    painting = read_picture(masks / "painting.png")
+    Image.blend(painting.convert("L").convert("RGB"), painting, 0.2).save(masks / "painting.png")
+    Image.open(masks / "left.png").transpose(Image.Transpose.ROTATE_180).save(masks / "right.png")
+    regions = ", ".join(
+        f"{{content_mask: {masks}/{side}.png, style: {masks}/painting.png}}"
+        for side in ("left", "right")
+    )
+    words = ("image.size=64", "schedule.steps=60", "optimizer.lr=0.1", "init.mode=noise")
+    weights = ("content.weight=0.01", f"color.keep={keep}", f"regions=[{regions}]")
+    painted = np.asarray(stylize(make_config(*words, *weights, DEFAULT)).image, float)
+    redder = painted[..., 0] - painted[..., 2]
+    assert redder[:, :24].mean() > 30
+    assert redder[:, 40:].mean() < -30
+
+
 def test_the_compare_page_shows_the_paintings_and_masks_of_regions(
     make_config: MakeConfig, masks: Path
 ) -> None:

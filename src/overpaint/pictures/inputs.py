@@ -6,7 +6,7 @@ import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image, ImageOps
 
@@ -15,7 +15,7 @@ from overpaint.pictures.colour.keeping import brought_to
 from overpaint.pictures.decoding import decoded_whole
 from overpaint.pictures.deep.picture import Picture
 from overpaint.pictures.io import fit_size, read_bytes, require_edge, resize, size_of
-from overpaint.pictures.masks import NO_MASKS, Masks
+from overpaint.pictures.masks import NO_MASKS, Masks, RegionMask
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +26,13 @@ class SizedInputs:
 
     content: Picture
     styles: Sequence[Picture]
+    """The paintings; with regions and the photo's colours, one for each region that has one."""
     start: Picture | None
     """The picture to start from, as large as the photo, if there is one."""
     colours: Picture | None = None
     """The photo, where the others are grey and what is painted shall have its colours."""
     masks: Masks = NO_MASKS
-    """In the sizes of their pictures."""
+    """In the sizes of their pictures, with the numbers of these paintings."""
 
     @property
     def photo(self) -> Picture:
@@ -67,27 +68,59 @@ class Inputs:
             long_edge: of the result, in pixels; its aspect is the photo's.
             style_scale: longer edge of each painting as a share of that.
         """
-        size = fit_size(size_of(self.content), long_edge)
-        style_edge = max(1, round(long_edge * style_scale))
+        size, *sizes = self.sizes(long_edge, style_scale=style_scale)
         photo = resize(self.content, size)
-        styles = [resize(style, fit_size(size_of(style), style_edge)) for style in self.styles]
+        styles = [resize(style, own) for style, own in zip(self.styles, sizes, strict=True)]
         start = None if self.start is None else _fill(self.start, size)
-        masks = self.masks.at(size, [size_of(style) for style in styles])
+        masks = self.masks.at(size, sizes)
         if self.keep == "none":
             return SizedInputs(photo, styles, start, masks=masks)
         is_grey = self.keep == "luminance"
         if start is not None and (is_grey or any(self.start is style for style in self.styles)):
             start = self._in_its_colours(photo, start)
+        if masks.regions:
+            styles, masks = self._by_region(photo, styles, masks)
+        else:
+            styles = [self._in_its_colours(photo, style) for style in styles]
         return SizedInputs(
             content=brought_to(photo, photo, "luminance") if is_grey else photo,
-            styles=[self._in_its_colours(photo, style) for style in styles],
+            styles=styles,
             start=start,
             colours=photo if is_grey else None,
             masks=masks,
         )
 
-    def _in_its_colours(self, photo: Picture, painting: Picture) -> Picture:
-        return brought_to(photo, painting, self.keep, match_lightness=self.match_lightness)
+    def _by_region(
+        self, photo: Picture, styles: Sequence[Picture], masks: Masks
+    ) -> tuple[list[Picture], Masks]:
+        """A painting for each region, in the photo's colours there, and masks that number them."""
+        own: list[Picture] = []
+        regions = []
+        for region in masks.regions:
+            if region.painting is None:
+                regions.append(region)
+                continue
+            regions.append(replace(region, painting=len(own)))
+            own.append(self._in_its_colours(photo, styles[region.painting], region))
+        return own, replace(masks, regions=tuple(regions))
+
+    def _in_its_colours(
+        self, photo: Picture, painting: Picture, region: RegionMask | None = None
+    ) -> Picture:
+        return brought_to(
+            photo,
+            painting,
+            self.keep,
+            match_lightness=self.match_lightness,
+            where=None if region is None else region.mask,
+            within=None if region is None else region.within,
+        )
+
+    def sizes(self, long_edge: int, *, style_scale: float = 1.0) -> list[tuple[int, int]]:
+        """(height, width) of the photo and of each painting as `at` brings them to size."""
+        style_edge = max(1, round(long_edge * style_scale))
+        styles = [fit_size(size_of(style), style_edge) for style in self.styles]
+        return [fit_size(size_of(self.content), long_edge), *styles]
 
     def smallest_edge(self, minimum: int, *, style_scale: float = 1.0) -> int:
         """The least `long_edge` for `at` that leaves `minimum` pixels to every edge, unrounded."""
@@ -154,9 +187,10 @@ def require_edges(
         ImageError: if one is too small once resized.
     """
     enough = inputs.smallest_edge(minimum, style_scale=style_scale)
-    originals, pictures = ([one.content, *one.styles] for one in (inputs, sized))
-    for original, picture, name in zip(originals, pictures, inputs.names, strict=True):
-        require_edge(original, size_of(picture), minimum, name, enough=enough)
+    sizes = inputs.sizes(max(sized.content.size), style_scale=style_scale)
+    pictures = (inputs.content, *inputs.styles)
+    for picture, size, name in zip(pictures, sizes, inputs.names, strict=True):
+        require_edge(picture, size, minimum, name, enough=enough)
     if sized.content.width > inputs.content.width:
         logger.info(
             "%s is %dx%d and is enlarged to %dx%d; a smaller image.size costs less.",

@@ -20,6 +20,7 @@ from overpaint.pictures.colour.keeping import brought_to
 from overpaint.pictures.deep.picture import DeepPicture, in_8_bits
 from overpaint.pictures.inputs import Inputs, load_inputs, require_edges
 from overpaint.pictures.io import read_bytes
+from overpaint.pictures.masks import Masks, RegionMask
 
 
 def inputs(
@@ -288,3 +289,65 @@ def test_in_luminance_everything_is_grey_but_the_photos_colours_that_are_kept() 
     means = [np.asarray(one.styles[0]).mean() for one in (sized, matched)]
     photo = np.asarray(sized.content).mean()
     assert abs(means[1] - photo) < 3 < abs(means[0] - photo)
+
+
+def half(size: tuple[int, int], *, left: bool) -> Image.Image:
+    """A mask of (width, height), white at one side."""
+    mask = Image.new("L", size, 0 if left else 255)
+    mask.paste(255 if left else 0, (0, 0, size[0] // 2, size[1]))
+    return mask
+
+
+def red_and_blue(keep: str, *, match_lightness: bool = False) -> Inputs:
+    """A photo of a dark red and a light blue half, and one greyish painting in both."""
+    noise = np.random.default_rng(1).normal(0, 12, (32, 48, 1))
+    levels = np.zeros((32, 48, 3)) + noise
+    levels[:, :24] += (150, 40, 40)
+    levels[:, 24:] += (110, 150, 230)
+    photo = Image.fromarray(levels.clip(0, 255).astype(np.uint8))
+    painting = Image.blend(make_picture((40, 30), 3), Image.new("RGB", (40, 30), "grey"), 0.7)
+    painting.paste("white", (30, 0, 40, 30))
+    left, right = (half(photo.size, left=side) for side in (True, False))
+    regions = (
+        RegionMask(left, 0, Image.new("L", (40, 30), 255), weight=2.0),
+        RegionMask(right, None),
+        RegionMask(right, 0, half((40, 30), left=True)),
+    )
+    return Inputs(
+        *(photo, [painting], None, ("photo", "painting")),
+        keep=keep,
+        match_lightness=match_lightness,
+        masks=Masks(regions),
+    )
+
+
+@pytest.mark.parametrize("keep", ["statistics", "histogram"])
+def test_a_painting_in_two_regions_has_the_photos_colours_of_each(keep: str) -> None:
+    read = red_and_blue(keep)
+    sized = read.at(48)
+    assert [region.painting for region in sized.masks.regions] == [0, None, 1]
+    assert [region.weight for region in sized.masks.regions] == [2.0, 1.0, 1.0]
+    photo = np.asarray(sized.content, float)
+    left, right = (np.asarray(style, float) for style in sized.styles)
+    for found, wanted in ((left, photo[:, :24]), (right[:, :24], photo[:, 24:])):
+        gap = found.mean((0, 1)) - wanted.mean((0, 1))
+        assert np.abs(gap).max() < 4, "levels, of what is in its style_mask"
+    small = read.at(20)
+    assert [style.size for style in small.styles] == [(20, 15)] * 2
+    assert [style.size for style in replace(read, keep="none").at(20).styles] == [(20, 15)]
+
+
+def test_a_painting_in_two_regions_is_as_light_as_the_photo_in_each() -> None:
+    sized = red_and_blue("luminance", match_lightness=True).at(48)
+    photo = np.asarray(sized.content, float)
+    left, right = (np.asarray(style, float) for style in sized.styles)
+    for found, wanted in ((left, photo[:, :24]), (right[:, :24], photo[:, 24:])):
+        assert found.mean() == pytest.approx(wanted.mean(), abs=4)
+        assert found.std() == pytest.approx(wanted.std(), abs=4)
+
+
+def test_edges_are_those_of_every_painting_whatever_regions_take_of_it() -> None:
+    read = red_and_blue("statistics")
+    require_edges(read, read.at(24), 16)
+    with pytest.raises(ImageError, match="'painting': 40x30 becomes 20x15 pixels"):
+        require_edges(read, read.at(48), 16, style_scale=20 / 48)

@@ -13,26 +13,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from overpaint.errors import ConfigError
-from overpaint.pictures.colour import keeping
+from overpaint.pictures.colour import matching
 from overpaint.pictures.colour.keeping import (
-    Picture,
     as_array,
     as_picture,
     brought_to,
     in_luminance,
     in_luminance_of,
-    least_transport,
     recolored_after,
     with_chroma,
     with_histogram,
     with_statistics,
 )
+from overpaint.pictures.colour.matching import Picture, Weights, least_transport
 from overpaint.pictures.colour.oklab import to_oklab, to_srgb
 from overpaint.pictures.deep.picture import DeepPicture, in_8_bits
 
-Way = Callable[[Picture, Picture], Picture]
+Way = Callable[..., Picture]
 WAYS: list[Way] = [with_statistics, with_histogram]
 both = pytest.mark.parametrize("way", WAYS, ids=["statistics", "histogram"])
+# Of histograms, rounding is carried on from each rotation to the next.
+everyway = pytest.mark.parametrize(
+    ("way", "most"),
+    [(with_statistics, 1e-6), (with_histogram, 4e-3), (in_luminance_of, 1e-6)],
+    ids=["statistics", "histogram", "lightness"],
+)
 
 
 def muted(
@@ -161,6 +166,41 @@ def test_any_two_pictures_make_one_in_range(way: Way, size: tuple[int, int], see
     np.testing.assert_array_equal(photo, before[1])
 
 
+def weighted(*parts: tuple[Picture, float]) -> tuple[Picture, Weights]:
+    """Pictures of one height beside each other, and how much each counts."""
+    weights = [np.full(one.shape[:2], weight, np.float32) for one, weight in parts]
+    return np.concatenate([one for one, _ in parts], 1), np.concatenate(weights, 1)
+
+
+@everyway
+def test_weights_of_one_change_nothing(way: Way, most: float) -> None:
+    where, within = (np.ones(one.shape[:2], np.float32) for one in (PHOTO, PAINTING))
+    found = way(PAINTING, PHOTO, where=where, within=within)
+    np.testing.assert_allclose(found, way(PAINTING, PHOTO), atol=1e-6)
+
+
+@everyway
+def test_what_weighs_nothing_might_as_well_be_cut_off(way: Way, most: float) -> None:
+    photo, where = weighted((PHOTO, 1.0), (muted(7, (0.8, 0.03, -0.03)), 0.0))
+    painting, within = weighted((muted(8, (0.3, 0.0, 0.04), (30, 20)), 0.0), (PAINTING, 1.0))
+    found = way(painting, photo, where=where, within=within)
+    assert np.abs(found[:, 20:] - way(PAINTING, PHOTO)).mean() < most
+    assert np.abs(found - way(painting, photo)).mean() > 0.02
+
+
+@everyway
+def test_what_weighs_half_counts_as_if_the_rest_were_there_twice(way: Way, most: float) -> None:
+    parts = (PHOTO, muted(7, (0.8, 0.03, -0.03))), (PAINTING, muted(8, (0.3, 0.0, 0.04), (30, 20)))
+    (photo, where), (painting, within) = (
+        weighted((one, 1.0), (other, 0.5)) for one, other in parts
+    )
+    found = way(painting, photo, where=where, within=within)
+    thrice, again = (np.concatenate([one, one, other], 1) for one, other in parts)
+    wanted = way(again, thrice)[:, PAINTING.shape[1] :]
+    assert np.abs(found - wanted).mean() < most
+    assert np.abs(found - way(painting, photo)).mean() > 0.01
+
+
 def test_luminance_is_as_light_without_colour() -> None:
     found = colours(in_luminance(PAINTING))
     np.testing.assert_allclose(found[:, 0], colours(PAINTING)[:, 0], atol=1e-6)
@@ -190,7 +230,7 @@ def test_where_srgb_has_no_such_colour_lightness_wins() -> None:
 
 def test_blocks_of_rows_make_the_same_picture_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [way(PAINTING, PHOTO) for way in WAYS] + [with_chroma(PHOTO, PHOTO[::-1])]
-    monkeypatch.setattr(keeping, "_BLOCK", 3 * PAINTING.shape[1])
+    monkeypatch.setattr(matching, "_BLOCK", 3 * PAINTING.shape[1])
     apart = [way(PAINTING, PHOTO) for way in WAYS] + [with_chroma(PHOTO, PHOTO[::-1])]
     for one, other in zip(whole, apart, strict=True):
         np.testing.assert_allclose(one, other, atol=0.5 / 255)
@@ -217,6 +257,29 @@ def test_what_is_kept_decides_what_becomes_of_a_painting() -> None:
     assert lighter.tobytes() == as_picture(wanted).tobytes()
     with pytest.raises(ConfigError, match=r"unknown color.keep 'luma'; did you mean 'luminance'"):
         brought_to(photo, painting, "luma")
+
+
+@pytest.mark.parametrize("keep", ["luminance", "statistics", "histogram"])
+def test_masks_say_whose_colours_a_part_of_a_painting_is_brought_to(keep: str) -> None:
+    photo, painting = (make_picture((20, 16), seed=one) for one in (1, 2))
+    mask = Image.new("L", (20, 16))
+    mask.paste(255, (10, 0, 20, 16))
+    match_lightness = keep == "luminance"
+    found = brought_to(
+        *(photo, painting, keep), match_lightness=match_lightness, where=mask, within=mask
+    )
+    halves = (one.crop((10, 0, 20, 16)) for one in (photo, painting))
+    wanted = brought_to(*halves, keep, match_lightness=match_lightness)
+    gap = np.asarray(found.crop((10, 0, 20, 16)), int) - np.asarray(wanted, int)
+    assert np.abs(gap).max() <= 1
+    assert found.size == painting.size
+
+
+def test_a_mask_of_which_nothing_is_left_is_none() -> None:
+    photo, painting = (make_picture((20, 16), seed=one) for one in (1, 2))
+    nothing = Image.new("L", (20, 16))
+    found = brought_to(photo, painting, "histogram", where=nothing, within=nothing)
+    assert found.tobytes() == brought_to(photo, painting, "histogram").tobytes()
 
 
 def test_a_finished_picture_takes_the_chroma_itself() -> None:
