@@ -277,6 +277,8 @@ def make_config(
     def build(*overrides: str, path: Path | None = None, **values: object) -> Config:
         given: Mapping[str, object] = {key.replace("__", "."): v for key, v in values.items()}
         keys = {override.partition("=")[0] for override in overrides}
+        if "regions" in keys:
+            keys.add("style.images")  # the regions name them
         kept = {key: value for key, value in small.items() if key not in keys}
         return load_config(
             path or REPOSITORY / "configs" / "default.yaml", overrides, values={**kept, **given}

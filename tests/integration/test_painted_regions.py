@@ -41,8 +41,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 MakeConfig = Callable[..., Config]
 
-# In the place of the fixture's painting: those that regions name.
-DEFAULT = "style.images=[assets/style/flow_field.jpg]"
 SMALL = ("image.size=64", "schedule.scales=[0.5, 1.0]", "schedule.steps=6", "snapshots.every=2")
 
 
@@ -72,7 +70,7 @@ def pixels(path: Path) -> Any:
 
 
 def test_the_photo_stays_where_no_region_is(make_config: MakeConfig, masks: Path) -> None:
-    result = stylize(make_config(*SMALL, DEFAULT, one_region(masks)))
+    result = stylize(make_config(*SMALL, one_region(masks)))
     photo = np.asarray(read_picture(masks / "photo.png"))
     painted = np.asarray(result.image)
     np.testing.assert_array_equal(painted[:, 32:], photo[:, 32:])
@@ -89,7 +87,7 @@ def test_regions_go_with_every_start_and_every_way_to_keep_colours(
     make_config: MakeConfig, masks: Path, mode: str, keep: str
 ) -> None:
     words = ("image.size=64", "schedule.scales=[1.0]", f"init.mode={mode}", f"color.keep={keep}")
-    result = stylize(make_config(*words, DEFAULT, two_regions(masks)))
+    result = stylize(make_config(*words, two_regions(masks)))
     photo = np.asarray(read_picture(masks / "photo.png")).astype(int)
     kept = np.abs(np.asarray(result.image)[:, :8].astype(int) - photo[:, :8])
     assert kept.mean() > 1  # of the left half all is painted
@@ -114,7 +112,7 @@ def test_weight_maps_change_the_picture_where_they_are_black(
 def test_a_run_records_its_masks_and_is_repeated_from_its_png_where_they_have_moved(
     make_config: MakeConfig, masks: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    words = (*SMALL, DEFAULT, two_regions(masks), f"content.weight_map={masks}/left.png")
+    words = (*SMALL, two_regions(masks), f"content.weight_map={masks}/left.png")
     first = stylize(make_config(*words))
     record = json.loads((first.folder / "environment.json").read_text())
     inputs = record["inputs"]
@@ -136,7 +134,7 @@ def test_a_run_records_its_masks_and_is_repeated_from_its_png_where_they_have_mo
 def test_a_run_goes_on_with_the_masks_that_it_began_with_and_no_others(
     make_config: MakeConfig, masks: Path
 ) -> None:
-    words = (*SMALL, DEFAULT, two_regions(masks), "checkpoint.every_seconds=0")
+    words = (*SMALL, two_regions(masks), "checkpoint.every_seconds=0")
     whole = stylize(make_config(*words))
 
     class Signal(Callback):
@@ -163,7 +161,7 @@ def test_a_run_tells_what_no_region_covers(
     make_config: MakeConfig, masks: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "overpaint"):
-        stylize(make_config(DEFAULT, one_region(masks)))
+        stylize(make_config(one_region(masks)))
     assert "regions: no mask covers 50% of the photo, which stays as it is there." in caplog.text
 
 
@@ -185,7 +183,7 @@ def test_each_region_is_painted_in_the_photos_colours_there(
     )
     words = ("image.size=64", "schedule.steps=60", "optimizer.lr=0.1", "init.mode=noise")
     weights = ("content.weight=0.01", f"color.keep={keep}", f"regions=[{regions}]")
-    painted = np.asarray(stylize(make_config(*words, *weights, DEFAULT)).image, float)
+    painted = np.asarray(stylize(make_config(*words, *weights)).image, float)
     redder = painted[..., 0] - painted[..., 2]
     assert redder[:, :24].mean() > 30
     assert redder[:, 40:].mean() < -30
@@ -195,7 +193,7 @@ def test_the_compare_page_shows_the_paintings_and_masks_of_regions(
     make_config: MakeConfig, masks: Path
 ) -> None:
     weight_map = f"style.weight_map={masks}/middle.png"
-    result = stylize(make_config(DEFAULT, two_regions(masks), weight_map))
+    result = stylize(make_config(two_regions(masks), weight_map))
     records = [read_run(result.folder)]
     sources = exhibits_of(records, columns_of(records)).sources
     assert [(source.title, source.name) for source in sources] == [
@@ -208,7 +206,7 @@ def test_the_compare_page_shows_the_paintings_and_masks_of_regions(
 
 def test_masks_are_artifacts_that_a_tracked_run_uses(make_config: MakeConfig, masks: Path) -> None:
     weight_map = f"style.weight_map={masks}/left.png"
-    sources = read_sources(config := make_config(DEFAULT, two_regions(masks), weight_map))
+    sources = read_sources(config := make_config(two_regions(masks), weight_map))
     told: list[Source] = []
 
     class Listening(Tracker):
@@ -236,7 +234,7 @@ def test_paint_makes_the_picture_of_a_run_with_regions_and_maps(
     part.paste(200, (10, 10, 40, 45))
     part.save(masks / "part.png")
     maps = [f"{key}.weight_map={masks}/middle.png" for key in ("style", "content")]
-    run = stylize(make_config(*words, DEFAULT, regions, *maps))
+    run = stylize(make_config(*words, regions, *maps))
     photo = masks / "photo.png"
     if kind == "words":
         made = paint(photo, [], *words, regions, *maps, progress=False)

@@ -119,8 +119,10 @@ def test_regions_that_mean_nothing_are_refused(folder: Path, region: str, told: 
 
 
 GOOD = "regions=[{content_mask: half.png, style: painting.png}]"
+FLOW = "assets/style/flow_field.jpg"
 BESIDE = [
     ("paintings", ["photo.png", "other.png", GOOD], "style.images: ['other.png'], but each of the"),
+    ("a sample", ["photo.png", FLOW, GOOD], "flow_field.jpg'], but each of the regions"),
     ("shares", ["photo.png", GOOD, "style.image_weights=[1]"], "style.image_weights: are of style"),
     ("a map that is gone", ["photo.png", "style.weight_map=gone.png"], "style.weight_map: no such"),
     (

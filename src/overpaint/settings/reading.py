@@ -60,11 +60,14 @@ def load_config(
         ConfigError: with every unknown key, wrong type, bad value and missing file found.
     """
     settings = dataclasses.asdict(Config())
+    usual = settings["style"]["images"]
     problems: list[str] = []
     if text is not None:
         _merge(settings, _parse_literal(text), "", problems)
     elif path is not None:
         _merge(settings, _read_yaml(find_preset(path)), "", problems)
+    if [*settings["style"]["images"]] == [*usual]:
+        settings["style"]["images"] = usual  # a file with all defaults names no painting
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
@@ -81,7 +84,13 @@ def load_config(
         _assign(settings, key, literal(value), problems)
     merged = OmegaConf.create(settings, flags={"allow_objects": True})  # types are checked later
     filled = _filled(merged, "", problems)
-    config, found = check(filled, task=task, with_files=with_files, in_memory=in_memory)
+    config, found = check(
+        filled,
+        task=task,
+        with_files=with_files,
+        in_memory=in_memory,
+        names_paintings=settings["style"]["images"] is not usual,
+    )
     if problems or found:
         raise ConfigError(problems + found)
     return config

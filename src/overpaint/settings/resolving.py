@@ -28,7 +28,9 @@ def resolved(config: Config, *, task: Task = "run") -> Config:
     Raises:
         ConfigError: with every wrong type, bad value, missing file and clash found.
     """
-    config, problems = check(dataclasses.asdict(config), task=task)
+    usual = Config().style.images
+    named = config.style.images not in (usual, tuple(map(find_picture, usual)))
+    config, problems = check(dataclasses.asdict(config), task=task, names_paintings=named)
     if problems:
         raise ConfigError(problems)
     return config
@@ -40,11 +42,15 @@ def check(
     task: Task,
     with_files: bool = True,
     in_memory: Collection[str] = (),
+    names_paintings: bool = True,
 ) -> tuple[Config, list[str]]:
-    """What `resolved` does, with plain values, and with the problems instead of an error."""
+    """What `resolved` does, with plain values, and with the problems instead of an error.
+
+    Without `names_paintings` those of `style.images` are only the default.
+    """
     config, problems = to_config(settings, task=task)
     config = with_names(_with_statistics(_with_rate(config)), find_picture)
-    config, clash = _with_paintings(config)
+    config, clash = _with_paintings(config, is_named=names_paintings)
     problems += clash
     problems += find_problems(config, task=task, with_files=with_files, in_memory=in_memory)
     return config, problems
@@ -64,14 +70,14 @@ def _with_statistics(config: Config) -> Config:
     return dataclasses.replace(config, style=dataclasses.replace(config.style, statistics=chosen))
 
 
-def _with_paintings(config: Config) -> tuple[Config, list[str]]:
+def _with_paintings(config: Config, *, is_named: bool) -> tuple[Config, list[str]]:
     """Makes the paintings of regions those of the run, each once; tells if others are named too."""
     paintings = tuple(dict.fromkeys(one.style for one in config.regions if one.style is not None))
     if not paintings:
         return config, []
     given, style = config.style.images, dataclasses.replace(config.style, images=paintings)
     problems = []
-    if given not in (paintings, tuple(map(find_picture, Config().style.images))):
+    if is_named and given != paintings:
         problems.append(
             f"style.images: {list(given)}, but each of the regions names its own painting; leave "
             "out the one or the other."

@@ -125,6 +125,24 @@ def test_regions_beside_paintings_of_ones_own_are_refused(place: Path) -> None:
         load_config(None, [WORDS[2].replace("two", "one"), "style.images=two.png"])
 
 
+@pytest.mark.parametrize("word", [f"style.images={FLOW}", f"style={{images: [{FLOW}]}}"])
+def test_the_sample_painting_beside_regions_is_refused_too(place: Path, word: str) -> None:
+    refused = r"style.images: \['.*flow_field.jpg'\], but each of the regions"
+    for words in ([WORDS[2], word], [word, WORDS[2]]):
+        with pytest.raises(ConfigError, match=refused):
+            load_config("default", words)
+    with pytest.raises(ConfigError, match=refused):
+        load_config(None, WORDS, values={"style.images": [FLOW]})
+
+
+def test_a_file_with_all_defaults_names_no_painting(place: Path) -> None:
+    (place / "all.yaml").write_text(to_yaml(Config()))
+    assert load_config(place / "all.yaml", WORDS) == load_config(None, WORDS)
+    (place / "own.yaml").write_text("style: {images: [two.png]}")
+    with pytest.raises(ConfigError, match=r"style.images: \['two.png'\], but each of the regions"):
+        load_config(place / "own.yaml", [WORDS[2].replace("two", "one")])
+
+
 def test_without_regions_nothing_is_new() -> None:
     assert Config().regions == ()
     assert masks_read(Config()) == {}
