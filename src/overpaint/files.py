@@ -161,7 +161,7 @@ def named_file(output: str | Path, suffixes: Iterable[str], what: str) -> Path:
         raise ConfigError(f"{what}: '{output}' must end in one of {', '.join(suffixes)}.")
     if os.path.isdir(path):
         raise ConfigError(f"{what}: '{output}' is a folder; name a file in it.")
-    if not path.absolute().parent.is_dir():
+    if not os.path.isdir(path.absolute().parent):  # of a name that is too long too
         raise ConfigError(f"{what}: no such folder: '{path.parent}'; make it first.")
     return path
 

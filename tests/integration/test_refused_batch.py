@@ -31,6 +31,12 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*BOTH, "-o", "photos/photo.png"], "photo.png' is a file; name a folder for the pictures"),
     ([*BOTH, "-o", "photos/photo.png/in"], "photo.png' is a file; name a folder for the pictures"),
     ([*BOTH, "-o", ""], "--output: empty; name a folder"),
+    ([*BOTH, "-o", "loop"], "/loop' is a link to nothing; name a folder for the pictures"),
+    ([*BOTH, "-o", "loop/in"], "/loop' is a link to nothing; name a folder for the pictures"),
+    (
+        ["--content", "made/a_b.png", "photos", "--style", "paintings", "-o", "made"],
+        "--content: 'made/a_b.png' is a picture that this batch made; leave it out",
+    ),
     ([*BOTH, "-o", "a\0b".replace("\0", "\x01") * 200], "nothing can be written in"),
     ([*BOTH, "--shard", "0/0"], "no part 0 of 0; parts are counted from 1"),
     ([*BOTH, "--shard", "0/4"], "no part 0 of 4; parts are counted from 1: `#SBATCH --array=1-N`"),
@@ -62,6 +68,8 @@ REFUSED: list[tuple[list[str], str]] = [
     ([*BOTH, "--sahrd", "1/2"], "did you mean --shard"),
     ([*BOTH, "--pairs", "pairs.csv"], "'photos' and --pairs: the table names photos and paintings"),
     (["--pairs", "pairs.csv"], "--pairs: 'pairs.csv': cannot be read (No such file"),
+    (["--pairs", ""], "--pairs: empty; name a table"),
+    (["--pairs", "/dev/zero"], "--pairs: '/dev/zero': is a device; name a file or a pipe"),
     (["--pairs", "photos"], "--pairs: 'photos': cannot be read (Is a directory"),
     (["--pairs", "photos/photo.png"], "is not UTF-8; save it as 'CSV UTF-8'"),
 ]
@@ -73,6 +81,9 @@ def test_a_batch_that_cannot_be_made_says_why(
     words: list[str], told: str, tmp_path: Path, photo: Path, painting: Path
 ) -> None:
     folders(tmp_path, photo, painting)
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "made" / "runs" / "a_b").mkdir(parents=True)
+    (tmp_path / "made" / "a_b.png").write_bytes(photo.read_bytes())
     assert told.format(tmp_path) in refused(["batch", *words], cwd=tmp_path)
 
 
@@ -105,12 +116,21 @@ TABLES: list[tuple[str, str]] = [
     (HEAD + ",paintings/painting.png\n", "line 2: no content."),
     (HEAD + "photos/photo.png,[]\n", "line 2: style: an empty list"),
     (HEAD + 'photos/photo.png,"paintings/painting.png\n', "line 2: unexpected end of data"),
-    (HEAD + "a\0b,c\n", "line 2: "),
+    (HEAD + "a\0b,c\n", "is not UTF-8; save it as 'CSV UTF-8'"),
+    ("\0".join(HEAD + ROW), "is not UTF-8; save it as 'CSV UTF-8'"),
+    ("content,style,,seed\n" + ROW.strip() + ",5,1\n", "a column ''; each is named by a setting"),
+    ("content,style,seed=1\n" + ROW.strip() + ",5\n", "a column 'seed=1'; each is named by a set"),
     (HEAD + 200 * "no.jpg,no.png\n", "and 398 more like these"),
     ("content,style,style.wieght\n" + ROW.strip() + ",3\n", "did you mean 'weight'"),
     ("content,style,style.weight\n" + ROW.strip() + ",much\n", "style.weight: expected a number"),
     ("content,style,output.dir\n" + ROW.strip() + ",a\n", "output.dir: each picture of a batch"),
     ("content,style,name\n" + ROW.strip() + ",../up\n", "name: '../up' is no name of a file"),
+    (
+        "content,style,name\n" + ROW.strip() + ",a.png\n",
+        "name: 'a.png' has an ending; leave it out",
+    ),
+    ("content,style,name\n" + ROW.strip() + ',"a\nb"\n', "name: 'a\\nb' is no name of a file"),
+    ("content,style,name\n" + ROW.strip() + "," + "n" * 250 + "\n", "is too long; at most 240 by"),
     (HEAD + ROW + ROW, "'photo_painting.png' would be made twice"),
     ("content,style,name\n" + ROW.strip() + ",A\n" + ROW.strip() + ",a\n", "'a.png' would be made"),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,12 @@ RECOLOR: list[tuple[str, Callable[[Path], None], str, str]] = [
     ("no result", nothing, "gone.png photo.png -o x.png", "'gone.png': no such file"),
     ("no photo", nothing, "painted.png gone.png -o x.png", "'gone.png': no such file"),
     ("no photo named", nothing, "painted.png -o x.png", "recolor: name the photo behind the resu"),
+    ("a long name to read", nothing, f"{'x' * 5000} photo.png -o x.png", "File name too long"),
+    ("a long photo", nothing, f"painted.png {'x' * 5000} -o x.png", "File name too long"),
+    ("a long folder", nothing, f"painted.png photo.png -o {'x' * 5000}/x.png", "no such folder"),
+    ("no name", nothing, "'' photo.png -o x.png", "recolor: a name is empty"),
+    ("no name of a photo", nothing, "painted.png '' -o x.png", "recolor: a name is empty"),
+    ("a folder of no result", nothing, "a.png photo.png -o x.png", "'a.png' is a folder without"),
     ("no picture", nothing, "text.png photo.png -o x.png", "'text.png': not a picture"),
     ("a photo that is none", nothing, "painted.png text.png -o x.png", "'text.png': not a pic"),
     ("a damaged result", cut_short, "painted.png photo.png -o x.png", "it may be damaged"),
@@ -112,7 +119,7 @@ def test_what_cannot_be_recoloured_is_refused(
     folder: Path, spoil: Callable[[Path], None], words: str, told: str
 ) -> None:
     spoil(folder)
-    assert told in refused(["recolor", *words.split()], cwd=folder)
+    assert told in refused(["recolor", *shlex.split(words)], cwd=folder)
 
 
 KEEP = [

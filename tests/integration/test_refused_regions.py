@@ -36,6 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(grey).save(path / "half.png")
     Image.fromarray(grey[:, :48]).save(path / "square.png")
     Image.fromarray(grey).transpose(Image.Transpose.ROTATE_90).save(path / "tall.png")
+    Image.fromarray(grey).resize((128, 96)).save(path / "large.png")
     data = (path / "half.png").read_bytes()
     (path / "cut.png").write_bytes(data[:40])
     (path / "text.png").write_text("no picture")
@@ -136,6 +137,11 @@ BESIDE = [
         "style.weight_map: 'square.png' is 48x48",
     ),
     ("a map of numbers", ["photo.png", "style.weight_map=[1,2]"], "style.weight_map"),
+    (
+        "a mask of too many pixels",
+        ["photo.png", GOOD.replace("half", "large"), "image.max_pixels=4000"],
+        "'large.png': too many pixels to open safely (it has 0 megapixels, image.max_pixels is 40",
+    ),
     (
         "a setting in regions",
         ["photo.png", "regions.0.weight=1"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PIL import ImageChops, ImageStat
+from PIL import Image, ImageChops, ImageStat
 
 from overpaint.pictures.deep.picture import Picture, in_8_bits
 from overpaint.pictures.inputs import SizedInputs
@@ -11,6 +11,8 @@ from overpaint.settings.schema import Config
 
 # The share of the photo under which a gap between regions is not worth a line.
 _WORTH_A_LINE = 0.005
+# Under which no grey of a mask is likely to be meant: of 0 and 1 for 0 and 255, or 12 bits in 16.
+_DARK = 0.25
 
 
 def remark(config: Config, sized: SizedInputs) -> str | None:
@@ -61,7 +63,19 @@ def remark_on_regions(masks: Masks) -> str | None:
     rest = 1 - ImageStat.Stat(covered(masks.regions)).mean[0] / 255
     if rest < _WORTH_A_LINE:
         return None
-    return f"regions: no mask covers {rest:.0%} of the photo, which stays as it is there."
+    told = f"regions: no mask covers {rest:.0%} of the photo, which stays as it is there"
+    for i, region in enumerate(masks.regions):
+        if (brightest := _brightest(region.mask)) < _DARK:
+            told += f"; regions[{i}].content_mask is nowhere brighter than {brightest:.1%} of white"
+            break
+    return f"{told}."
+
+
+def _brightest(mask: Image.Image) -> float:
+    """The lightest grey of a mask of mode L, in [0, 1]."""
+    highest = mask.getextrema()[1]
+    assert isinstance(highest, int)
+    return highest / 255
 
 
 def _counted(config: Config, sized: SizedInputs) -> list[Picture]:

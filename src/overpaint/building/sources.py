@@ -115,7 +115,8 @@ def read_masks(
     Raises:
         ImageError: if one cannot be read, is black, or of another aspect than its picture.
     """
-    files = MaskFiles(masks_read(config), hashes, in_memory or {})
+    limit = config.image.max_pixels
+    files = MaskFiles(masks_read(config), hashes, in_memory or {}, max_pixels=limit)
 
     def over_photo(setting: str) -> Image.Image | None:
         return files.read(setting, inputs.names[0], inputs.content)

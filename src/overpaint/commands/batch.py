@@ -134,6 +134,8 @@ def _plan(arguments: argparse.Namespace) -> BatchPlan:
 def _pairs(
     table: str | None, words: list[str], contents: list[str], styles: list[str], folder: Path
 ) -> tuple[Pair, ...]:
+    if table == "":
+        raise ConfigError("--pairs: empty; name a table, for example pairs.csv.")
     if table is not None:
         if words or contents or styles:
             named = [*words, *contents, *styles][0]

@@ -54,14 +54,16 @@ def decoded(data: bytes, name: str | Path, *, max_pixels: int | None = None) -> 
     return _reading(data, name, max_pixels, _decoded)
 
 
-def decoded_mask(data: bytes, name: str | Path) -> Image.Image:
+def decoded_mask(data: bytes, name: str | Path, *, max_pixels: int | None = None) -> Image.Image:
     """A picture that says where, mode L; arguments and errors are those of `decoded`.
 
     Laid over black where it is transparent: what nobody has painted is not meant.
     """
-    return _reading(data, name, None, lambda data, faults: _decoded(data, faults, _BLACK)).convert(
-        "L"
-    )
+
+    def decode(data: bytes, faults: list[str]) -> Image.Image:
+        return _decoded(data, faults, _BLACK).convert("L")
+
+    return _reading(data, name, max_pixels, decode)
 
 
 def as_mask(picture: Image.Image) -> Image.Image:

@@ -85,11 +85,13 @@ class MaskFiles:
         names: setting to file.
         hashes: takes in the SHA-256 of each file that is read, by its name.
         in_memory: setting to the mask itself, mode L, where there is no file.
+        max_pixels: that a file may have; by default as many as Pillow lets pass.
     """
 
     names: Mapping[str, str]
     hashes: dict[str, str]
     in_memory: Mapping[str, Image.Image] = field(default_factory=dict)
+    max_pixels: int | None = None
 
     def read(self, setting: str, whose: str, picture: Picture) -> Image.Image | None:
         """The mask of a setting, if there is one.
@@ -108,7 +110,7 @@ class MaskFiles:
         mask = self.in_memory.get(setting)
         if mask is None:
             data = read_bytes(name)
-            mask = decoded_mask(data, name)
+            mask = decoded_mask(data, name, max_pixels=self.max_pixels)
             self.hashes[name] = hashlib.sha256(data).hexdigest()
         if not mask.getbbox():
             raise ImageError(f"{setting}: '{name}' is black everywhere; paint white what is meant.")

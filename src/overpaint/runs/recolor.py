@@ -53,9 +53,13 @@ def recolor(
         ImageError: if a picture cannot be read.
         WriteError: if the file cannot be written.
     """
+    if "" in (result, photo):
+        raise ConfigError("recolor: a name is empty; name a picture and a photo.")
     picture = Path(os.path.expanduser(result))
-    if picture.is_dir():
+    if os.path.isdir(picture):
         photo = _photo_of(picture) if photo is None else photo
+        if not os.path.isfile(picture / "result.png"):
+            raise ConfigError(f"recolor: '{result}' is a folder without a result.png; name a file.")
         picture = picture / "result.png"
     if photo is None:
         raise ConfigError("recolor: name the photo behind the result, or the folder of its run.")

@@ -6,7 +6,9 @@ reported at once, before PyTorch is imported or a weight is read.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -114,7 +116,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _parse(text: str, whose: str) -> dict[str, Any]:
     try:
-        loaded = read_yaml(text)
+        loaded = copy.deepcopy(_read(text))
     except _UNREADABLE as error:
         detail = " ".join(str(error).split())
         raise ConfigError(f"{whose}is not valid YAML: {detail}") from error
@@ -123,6 +125,12 @@ def _parse(text: str, whose: str) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise ConfigError(f"{whose}holds no settings (expected 'section: ...' lines).")
     return {str(key): value for key, value in loaded.items()}
+
+
+@functools.lru_cache(maxsize=4)
+def _read(text: str) -> Any:
+    """What YAML holds: pictures of a batch have one preset, which takes long to read."""
+    return read_yaml(text)
 
 
 def _parse_literal(text: str) -> dict[str, Any]:

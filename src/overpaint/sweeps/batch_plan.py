@@ -17,9 +17,8 @@ from overpaint.settings.differences import differing_settings
 from overpaint.settings.reading import load_config
 from overpaint.settings.schema import Config
 from overpaint.settings.writing import with_absolute_paths
-from overpaint.sweeps.pairs import CONTENT, STYLE, Pair
+from overpaint.sweeps.pairs import CONTENT, RUNS, STYLE, Pair
 
-RUNS = "runs"
 _OWN = (CONTENT, STYLE, "output.dir", "output.copy")
 # What may differ from what a picture was painted with: where it was painted and what was recorded.
 # Photo and painting are held against their hashes.
@@ -56,7 +55,7 @@ class BatchPlan:
         return self.pairs[part - 1 :: parts]
 
     @cached_property
-    def _loaded(self) -> dict[Any, Config]:
+    def _loaded(self) -> dict[Any, Config | ConfigError]:
         return {}
 
     def run_folder(self, pair: Pair) -> Path:
@@ -78,8 +77,13 @@ class BatchPlan:
             own = [f"{name}={text}" for name, text in pair.settings.items()]
             values = {CONTENT: pair.content, STYLE: [*pair.styles]}
             values |= {**self.values, "output.dir": str(self.folder / RUNS)}
-            self._loaded[key] = load_config(self.preset, [*self.words, *own], values=values)
+            try:
+                self._loaded[key] = load_config(self.preset, [*self.words, *own], values=values)
+            except ConfigError as error:
+                self._loaded[key] = error
         config = self._loaded[key]
+        if isinstance(config, ConfigError):
+            raise config
         return dataclasses.replace(
             config,
             content=dataclasses.replace(config.content, image=pair.content),
@@ -110,6 +114,8 @@ def check_plan(plan: BatchPlan) -> None:
         raise ConfigError(problems)
     found: dict[str, None] = {}  # in their order, each once
     for pair in plan.pairs:
+        if len(found) > _SHOWN + 1:  # a table may have thousands, each of which takes its time
+            raise ConfigError([*[*found][:_SHOWN], "and more like these."])
         try:
             several = plan.settings(pair).trainer
         except ConfigError as error:
@@ -129,9 +135,11 @@ def check_plan(plan: BatchPlan) -> None:
 
 
 def _place_problems(folder: Path) -> Iterator[str]:
-    nearest = next(place for place in (folder, *folder.parents) if os.path.exists(place))
-    if not nearest.is_dir():
-        yield f"--output: '{nearest}' is a file; name a folder for the pictures."
+    nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
+    if not os.path.isdir(nearest):
+        is_there = os.path.exists(nearest)
+        what = "a file" if is_there else "a link to nothing"
+        yield f"--output: '{nearest}' is {what}; name a folder for the pictures."
         return
     try:
         try_folder(folder)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from overpaint.errors import ConfigError
+from overpaint.errors import ConfigError, shortened
 from overpaint.pictures.formats import SUFFIXES
 from overpaint.settings.parsing import kind_of, read_word
 
 CONTENT, STYLE = "content.image", "style.images"
+RUNS = "runs"  # the folder in that of the pictures
 _COLUMNS = ("content", "style")
 _LONGEST = 90  # bytes of each half of a name; systems take 255 of the whole, with an ending
+_LONGEST_NAME = 240  # bytes, likewise
+_CONTROL = frozenset(map(chr, range(32)))
 _SHOWN = 2  # problems
 
 
@@ -77,6 +81,11 @@ def pairs_of(path: Path, text: str | None = None) -> tuple[Pair, ...]:
     twice = [name for name in columns if columns.count(name) > 1]
     if twice:
         raise ConfigError(f"{what}: two columns '{twice[0]}'.")
+    odd = [name for name in columns if not name or "=" in name]
+    if odd:
+        raise ConfigError(
+            f"{what}: a column '{odd[0]}'; each is named by a setting alone, such as style.weight."
+        )
     pairs: list[Pair] = []
     problems: list[str] = []
     for line, cells in rows:
@@ -108,10 +117,19 @@ def _pair(row: Mapping[str, str]) -> tuple[Pair, list[str]]:
         elif not os.path.exists(name):
             faults.append(f"no such file: '{name}' (from {Path.cwd()}).")
     name = row.get("name", "")
-    if name and (name != Path(name).name or name.startswith(".")):
-        faults.append(f"name: '{name}' is no name of a file.")
+    if name:
+        faults += _name_faults(name)
     own = {key: text for key, text in row.items() if key not in (*_COLUMNS, "name")}
     return Pair(name, content, tuple(styles), own), faults
+
+
+def _name_faults(name: str) -> Iterator[str]:
+    if name != Path(name).name or name.startswith(".") or not _CONTROL.isdisjoint(name):
+        yield f"name: {name!r} is no name of a file."
+    elif len(os.fsencode(name)) > _LONGEST_NAME:
+        yield f"name: '{shortened(name)}' is too long; at most {_LONGEST_NAME} bytes."
+    elif name.lower().endswith(SUFFIXES):
+        yield f"name: '{name}' has an ending; leave it out, all pictures of a batch are PNG."
 
 
 def _listed(cell: str) -> list[str]:
@@ -123,19 +141,23 @@ def _listed(cell: str) -> list[str]:
 
 def _text(what: str, path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        if path.is_char_device():  # may never end
+            raise ConfigError(f"{what}: is a device; name a file or a pipe.")
+        text = path.read_text(encoding="utf-8-sig")
+        if "\0" not in text:  # as in UTF-16
+            return text
     except UnicodeDecodeError:
-        raise ConfigError(f"{what}: is not UTF-8; save it as 'CSV UTF-8'.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigError(f"{what}: cannot be read ({reason}).") from error
+        pass
+    except OSError as error:
+        raise ConfigError(f"{what}: cannot be read ({error.strerror or error}).") from error
+    raise ConfigError(f"{what}: is not UTF-8; save it as 'CSV UTF-8'.")
 
 
 def _table(what: str, text: str) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The names of the columns, and number and cells of each further line that is not empty."""
     first = text.lstrip().partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         lines = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
     except csv.Error as error:
@@ -165,6 +187,8 @@ def _pictures(option: str, names: Sequence[str], results: Path, problems: list[s
                 continue
             inside = [*_inside(option, name, problems)]
             found.update({os.path.abspath(one): one for one in inside})
+        elif _is_result(name, results):
+            problems.append(f"{option}: '{name}' is a picture that this batch made; leave it out.")
         elif os.path.exists(name):
             found.setdefault(os.path.abspath(name), name)
         else:
@@ -172,6 +196,18 @@ def _pictures(option: str, names: Sequence[str], results: Path, problems: list[s
     if not names:
         problems.append(f"{option}: name a folder of pictures, or pictures.")
     return [*found.values()]
+
+
+def _is_result(name: str, results: Path) -> bool:
+    """Whether a file is what a batch made before, as a pattern such as *.png names it too."""
+    folder, file = os.path.split(os.path.abspath(name))
+    made = results / RUNS / Path(file).stem
+    return (
+        file.endswith(".png")
+        and os.path.isdir(made)
+        and os.path.exists(folder)
+        and os.path.samefile(folder, results)
+    )
 
 
 def _inside(option: str, folder: str, problems: list[str]) -> Iterator[str]:
