@@ -123,6 +123,10 @@ TABLES: list[tuple[str, str]] = [
     (HEAD + 200 * "no.jpg,no.png\n", "and 398 more like these"),
     ("content,style,style.wieght\n" + ROW.strip() + ",3\n", "did you mean 'weight'"),
     ("content,style,style.weight\n" + ROW.strip() + ",much\n", "style.weight: expected a number"),
+    (
+        "content,style,name,seed\n" + "".join(f"{ROW.strip()},n{i},x{i}\n" for i in range(5000)),
+        "error: and more like these",
+    ),
     ("content,style,output.dir\n" + ROW.strip() + ",a\n", "output.dir: each picture of a batch"),
     ("content,style,name\n" + ROW.strip() + ",../up\n", "name: '../up' is no name of a file"),
     (

@@ -168,6 +168,10 @@ def a_mask(*levels: int) -> Image.Image:
         (Masks((RegionMask(a_mask(255, 255), 0),)), None),
         (Masks((RegionMask(a_mask(255, 0), 0),)), "regions: no mask covers 50% of the photo"),
         (Masks((RegionMask(a_mask(255, 0), 0), RegionMask(a_mask(0, 255), None))), None),
+        (
+            Masks((RegionMask(a_mask(255, 0), 0), RegionMask(a_mask(0, 1), 0))),
+            "regions[1].content_mask is nowhere brighter than 0.4% of white",
+        ),
     ],
 )
 def test_what_no_region_covers_is_told(masks: Masks, told: str | None) -> None:
