@@ -107,6 +107,7 @@ LAUGHS = "a: &a [x, x]\n" + "".join(
     f"{two}: &{two} [*{one}, *{one}]\n" for one, two in zip("abcdefgh", "bcdefghi", strict=True)
 )
 COPIES = "content: &a {weight: 1.0}\nstyle: *a\n"
+WELL = f"a: {'[' * 60}{']' * 60}\n{COPIES}"
 ROWS: list[tuple[str, Spoil, list[str], str]] = [
     ("no file", gone("made.png"), [], "'made.png': no such file"),
     ("a JPEG", a_jpeg, [], "'made.png': not a PNG"),
@@ -121,6 +122,7 @@ ROWS: list[tuple[str, Spoil, list[str], str]] = [
     ("foreign settings", says(settings="a: 1\nb: 2\nc: 3\nd: 4"), [], "And 3 more."),
     ("a value that cannot be", says(settings="seed: x"), [], "seed: expected a whole number"),
     ("brackets without end", says(settings=DEEP), [], "is not valid YAML"),
+    ("brackets with copies beyond", says(settings=WELL), [], "is nested too deeply"),
     ("Python", says(settings="seed: !!python/object/apply:os.getpid []"), [], "not valid YAML"),
     ("copies of copies", says(settings=LAUGHS), [], "there are references"),
     ("a copy", says(settings=COPIES), [], "there are references"),

@@ -28,6 +28,7 @@ from overpaint.settings.writing import literal
 _ESCAPE = "; for the characters themselves, write \\${"
 # A number too long to read is a ValueError, brackets too many deep are a RecursionError.
 _UNREADABLE = (OmegaConfBaseException, yaml.YAMLError, ValueError, RecursionError)
+_DEEPEST = 50  # levels; settings have five
 _REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*\$\{")  # without a backslash that is its own
 
 
@@ -139,14 +140,28 @@ def _parse_literal(text: str) -> dict[str, Any]:
     A picture from elsewhere may say anything, and copies of copies fill any memory.
     """
     try:
-        events = yaml.parse(text, Loader=yaml.SafeLoader)
-        refers = any(isinstance(event, yaml.AliasEvent) for event in events)
+        refers = _has_alias(text)
+    except ConfigError:
+        raise
     except _UNREADABLE:
         refers = False  # told below
     loaded = {} if refers else _parse(text, "")
     if refers or _has_reference(loaded):
         raise ConfigError("not written by a run: there are references (*name or ${name}) in them.")
     return loaded
+
+
+def _has_alias(text: str) -> bool:
+    """Whether YAML refers to other places in it; looks no further than where nothing is so deep."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            return True
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:  # each level makes the next one slower to read
+            raise ConfigError("is not valid YAML: it is nested too deeply for settings.")
+    return False
 
 
 def _has_reference(value: Any) -> bool:
