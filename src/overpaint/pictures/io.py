@@ -54,11 +54,6 @@ def read_result(path: str | Path) -> Image.Image:
     return read_picture(path, max_pixels=ANY_SIZE)
 
 
-def read_whole_result(path: str | Path) -> Picture:
-    """The same, of 16 bits per channel as `read_whole` has it."""
-    return read_whole(path, max_pixels=ANY_SIZE)
-
-
 def read_whole(
     path: str | Path, *, edge: int | None = None, max_pixels: int | None = None
 ) -> Picture:

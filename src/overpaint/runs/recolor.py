@@ -10,19 +10,21 @@ from typing import Any
 
 from overpaint.errors import ConfigError, ImageError
 from overpaint.files import file_sha256, named_file, require_writable
-from overpaint.pictures.carried import Carried, carried
+from overpaint.pictures.carried import carried
 from overpaint.pictures.colour.keeping import recolored_after
+from overpaint.pictures.decoding import decoded_whole
 from overpaint.pictures.deep.picture import Picture
 from overpaint.pictures.formats import SAVE_OPTIONS
 from overpaint.pictures.io import (
     fit_size,
     read_bytes,
     read_png_text,
-    read_whole_result,
+    read_whole,
     resize,
     save_picture,
     size_of,
 )
+from overpaint.pictures.quiet import ANY_SIZE
 from overpaint.records.provenance import recolored_text
 from overpaint.records.reading import read_run
 
@@ -65,13 +67,15 @@ def recolor(
         raise ConfigError("recolor: name the photo behind the result, or the folder of its run.")
     photo = Path(os.path.expanduser(photo))
     path = _named(output, (picture, photo))
-    painted, original = read_whole_result(picture), read_whole_result(photo)
+    data = read_bytes(picture)
+    painted = decoded_whole(data, picture, max_pixels=ANY_SIZE)
+    original = read_whole(photo, max_pixels=ANY_SIZE)
     if keep == "luminance":
         _require_shape(painted, original, picture, photo)
     original = resize(original, _size_for(painted, original, keep))
     recolored = recolored_after(painted, original, keep)
     text = {**_text_of(picture), **recolored_text(keep, photo.name)}
-    beside = carried(read_bytes(picture), picture) if picture.is_file() else Carried()
+    beside = carried(data, picture)
     save_picture(recolored, path, text, resolution=beside.resolution, exif=beside.exif)
     logger.info("Recoloured: %s (%s of '%s')", path, keep, photo)
     return path
